@@ -1,0 +1,31 @@
+#include "common/clock.h"
+
+#include <assert.h>
+#include <time.h>
+
+static struct timespec now(clockid_t clock)
+{
+    struct timespec time;
+    int rc = clock_gettime(clock, &time);
+    assert(rc == 0); /* fails only for a clock that does not exist */
+    (void)rc;
+    return time;
+}
+
+int64_t clock_mono_ms(void)
+{
+    struct timespec time = now(CLOCK_MONOTONIC);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+int64_t clock_mono_us(void)
+{
+    struct timespec time = now(CLOCK_MONOTONIC);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+int64_t clock_wall_ms(void)
+{
+    struct timespec time = now(CLOCK_REALTIME);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}

@@ -1,0 +1,12 @@
+/*  The two clocks. Only edges read them; the core is told the time in its events. */
+
+#ifndef REEVE_COMMON_CLOCK_H
+#define REEVE_COMMON_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_mono_ms(void); /* never steps; for leases, liveness and intervals */
+int64_t clock_mono_us(void);
+int64_t clock_wall_ms(void); /* since 1970 UTC; may step; for run_at, created_at and reports */
+
+#endif

@@ -1,0 +1,71 @@
+/*  Structured log lines, one per event: JSON objects or logfmt.
+
+    A line is a level, a constant event name and fields; it is written with one write(2), so lines
+    of many threads and processes do not mix. Source of the forms: contract (JSON per line), logfmt.
+ */
+
+#ifndef REEVE_COMMON_LOG_H
+#define REEVE_COMMON_LOG_H
+
+#include "common/bytes.h"
+
+#include <syslog.h>
+
+/*  LOG_DEBUG and LOG_INFO are syslog's macros: czmq.h brings them along, and names of our own would
+    change their value with the order of includes. So a lower number is a graver level. */
+typedef enum log_level {
+    LOG_ERROR = LOG_ERR,
+    LOG_WARN = LOG_WARNING,
+    LOG_LEVEL_INFO = LOG_INFO,
+    LOG_LEVEL_DEBUG = LOG_DEBUG,
+} log_level_t;
+
+typedef enum log_format { LOG_LOGFMT, LOG_JSON } log_format_t;
+
+/*  A field: name and one value. Build them with the F_ macros below. */
+typedef struct log_field {
+    const char *name;
+    enum { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_DOUBLE } kind;
+    slice_t string;
+    int64_t integer;
+    double number;
+} log_field_t;
+
+#define F_STR(n, s)   ((log_field_t){.name = (n), .kind = LOG_FIELD_STRING, .string = slice_str(s)})
+#define F_SLICE(n, s) ((log_field_t){.name = (n), .kind = LOG_FIELD_STRING, .string = (s)})
+#define F_INT(n, i)   ((log_field_t){.name = (n), .kind = LOG_FIELD_INT, .integer = (i)})
+#define F_NUM(n, d)   ((log_field_t){.name = (n), .kind = LOG_FIELD_DOUBLE, .number = (d)})
+
+/*  Process-wide; call before threads start. Default: logfmt, info, stderr (coloured on a terminal).
+    log_set_fd does not take the descriptor over. */
+void log_set_format(log_format_t format);
+void log_set_level(log_level_t level);
+void log_set_fd(int fd);
+bool log_enabled(log_level_t level);
+bool log_parse_level(const char *text, log_level_t *level);    /* debug info warn error */
+bool log_parse_format(const char *text, log_format_t *format); /* text json */
+
+/*  Writes one line: {"ts":…,"level":…,"event":…, fields…}. Strings with invalid UTF-8 are written
+    with U+FFFD in place of the bad bytes; longer lines than 64 KiB are cut inside their longest
+    string. Any thread. Use through log_event. */
+void log_write(log_level_t level, const char *event, const log_field_t *fields, size_t count);
+
+#define log_event(level, event, ...)                                                               \
+    do {                                                                                           \
+        if (log_enabled(level)) {                                                                  \
+            const log_field_t fields_[] = {__VA_ARGS__};                                           \
+            log_write(level, event, fields_, sizeof fields_ / sizeof fields_[0]);                  \
+        }                                                                                          \
+    } while (0)
+
+/*  For events that a peer can provoke: at most `burst` lines per `interval_ms`, then silence, then
+    one line telling how many were suppressed. Zero-initialise; one per call site or peer class. */
+typedef struct log_limit {
+    int64_t window_start_ms;
+    int in_window;
+    int64_t suppressed;
+} log_limit_t;
+/*  Whether to write now; *suppressed is how many were not since the last that was (0 usually). */
+bool log_limit_allow(log_limit_t *limit, int64_t now_ms, int64_t *suppressed);
+
+#endif

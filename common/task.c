@@ -1,0 +1,626 @@
+#include "common/task.h"
+
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/mem.h"
+#include "common/parse.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/*  ---- JSON as written ---------------------------------------------------------------------------
+    cJSON turns numbers into doubles and refuses literals of more than 63 characters, so what users
+    pass never goes through its trees: it is cut out of text that json_valid has accepted and put
+    back as it was written. cJSON decodes single strings and holds documents. All functions of this
+    part need valid JSON, which also means that no NUL byte is in it. */
+
+static size_t skip_space(slice_t text, size_t at)
+{
+    while (at < text.size && strchr(" \t\r\n", text.data[at]))
+        at++;
+    return at;
+}
+
+/*  Past the string literal at `at`. */
+static size_t skip_string(slice_t text, size_t at)
+{
+    for (at++; text.data[at] != '"'; at++)
+        if (text.data[at] == '\\')
+            at++;
+    return at + 1;
+}
+
+/*  Past the value at `at`, which is a member's. */
+static size_t skip_value(slice_t text, size_t at)
+{
+    int depth = 0;
+    for (;;) {
+        char c = (char)text.data[at];
+        if (depth == 0 && strchr(",} \t\r\n", c))
+            return at;
+        if (c == '"') {
+            at = skip_string(text, at);
+            continue;
+        }
+        if (c == '{' || c == '[')
+            depth++;
+        else if (c == '}' || c == ']')
+            depth--;
+        at++;
+    }
+}
+
+/*  A member of an object: two literals. */
+typedef struct member {
+    slice_t name, value;
+} member_t;
+
+/*  The next member of `object`, or false at its end. *at starts at 0. */
+static bool next_member(slice_t object, size_t *at, member_t *out)
+{
+    size_t i = skip_space(object, *at);
+    if (*at > 0 && object.data[i] == '}')
+        return false;
+    i = skip_space(object, i + 1); /* the brace or comma */
+    if (object.data[i] == '}')
+        return false;
+    size_t end = skip_string(object, i);
+    out->name = slice(object.data + i, end - i);
+    i = skip_space(object, end);
+    i = skip_space(object, i + 1); /* the colon */
+    end = skip_value(object, i);
+    out->value = slice(object.data + i, end - i);
+    *at = end;
+    return true;
+}
+
+/*  Whether a string literal has an escaped NUL, which no C string can hold. */
+static bool has_nul(slice_t literal)
+{
+    for (size_t i = 0; i < literal.size; i++) {
+        if (literal.data[i] != '\\')
+            continue;
+        if (literal.size - i >= 6 && memcmp(literal.data + i, "\\u0000", 6) == 0)
+            return true;
+        i++;
+    }
+    return false;
+}
+
+/*  The string of a literal; `owner`, a cJSON array, keeps its memory. NULL for one with a NUL. */
+static const char *decode(cJSON *owner, slice_t literal)
+{
+    if (has_nul(literal))
+        return NULL;
+    cJSON *item = cJSON_ParseWithLength((const char *)literal.data, literal.size);
+    cJSON_AddItemToArray(owner, item);
+    return cJSON_GetStringValue(item);
+}
+
+static bool name_is(slice_t literal, const char *name)
+{
+    size_t size = strlen(name);
+    if (memchr(literal.data, '\\', literal.size) == NULL)
+        return literal.size == size + 2 && memcmp(literal.data + 1, name, size) == 0;
+    cJSON *owner = cJSON_CreateArray();
+    const char *decoded = decode(owner, literal);
+    bool equal = decoded && strcmp(decoded, name) == 0;
+    cJSON_Delete(owner);
+    return equal;
+}
+
+/*  Writes the value without the white space outside its strings; returns the size. */
+static size_t compact(char *to, slice_t value)
+{
+    size_t size = 0;
+    for (size_t at = 0; (at = skip_space(value, at)) < value.size;) {
+        size_t end = value.data[at] == '"' ? skip_string(value, at) : at + 1;
+        memcpy(to + size, value.data + at, end - at);
+        size += end - at;
+        at = end;
+    }
+    return size;
+}
+
+/*  ---- Reading a document ----------------------------------------------------------------------
+ */
+
+/*  What a member may be and which field of wire_task_t it fills. */
+typedef struct rule {
+    const char *name;
+    enum { AN_ID, A_NAME, AN_INTEGER, A_ZERO, A_DURATION, A_TIME, AN_ARRAY, AN_OBJECT, A_MAP } kind;
+    size_t field;
+    int64_t limit; /* bytes of a name, or the largest integer */
+} rule_t;
+
+enum {
+    RULE_ID,
+    RULE_TASK_NAME,
+    RULE_ARGS,
+    RULE_KWARGS,
+    RULE_CREATED_AT,
+    RULE_MAX_RETRIES,
+    RULE_RETRY_COUNT,
+    RULE_ORIGIN,
+    RULE_QUEUE,
+    RULE_PRIORITY,
+    RULE_RUN_AT,
+    RULE_DELAY,
+    RULE_TIMEOUT,
+    RULE_EXPIRES_AT,
+    RULE_BACKOFF,
+    RULE_HEADERS,
+    RULE_COUNT
+};
+
+#define FIELD(name) offsetof(wire_task_t, name)
+static const rule_t rules[RULE_COUNT] = {
+    [RULE_ID] = {"id", AN_ID, FIELD(id), LIMIT_ID_BYTES},
+    [RULE_TASK_NAME] = {"task_name", A_NAME, FIELD(task_name), LIMIT_TASK_NAME_BYTES},
+    [RULE_ARGS] = {"args", AN_ARRAY, 0, 0},
+    [RULE_KWARGS] = {"kwargs", AN_OBJECT, 0, 0},
+    [RULE_CREATED_AT] = {"created_at", A_TIME, FIELD(created_at_ms), 0},
+    [RULE_MAX_RETRIES] = {"max_retries", AN_INTEGER, FIELD(max_retries), LIMIT_RETRIES},
+    [RULE_RETRY_COUNT] = {"retry_count", A_ZERO, 0, 0},
+    [RULE_ORIGIN] = {"origin", A_NAME, FIELD(origin), LIMIT_ORIGIN_BYTES},
+    [RULE_QUEUE] = {"queue", A_NAME, FIELD(queue), LIMIT_QUEUE_NAME_BYTES},
+    [RULE_PRIORITY] = {"priority", AN_INTEGER, FIELD(priority), LIMIT_PRIORITY},
+    [RULE_RUN_AT] = {"run_at", A_TIME, FIELD(run_at_ms), 0},
+    [RULE_DELAY] = {"delay", A_DURATION, FIELD(delay_ms), 0},
+    [RULE_TIMEOUT] = {"timeout", A_DURATION, FIELD(timeout_ms), 0},
+    [RULE_EXPIRES_AT] = {"expires_at", A_TIME, FIELD(expires_at_ms), 0},
+    [RULE_BACKOFF] = {"backoff", A_DURATION, FIELD(backoff_ms), 0},
+    [RULE_HEADERS] = {"headers", A_MAP, 0, 0},
+};
+#undef FIELD
+
+/*  A document being read: the members' values as written (no data: absent), and where to tell. */
+typedef struct reading {
+    task_t *out;
+    slice_t values[RULE_COUNT];
+    char *problem;
+    size_t problem_size;
+} reading_t;
+
+/*  Always false, so that callers can return it. */
+__attribute__((format(printf, 2, 3))) static bool fail(reading_t *reading, const char *format, ...)
+{
+    if (reading->problem_size == 0)
+        return false;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reading->problem, reading->problem_size, format, args);
+    va_end(args);
+    /* A line that did not fit ends after a whole character. */
+    size_t size = strlen(reading->problem);
+    while (!utf8_valid(slice(reading->problem, size)))
+        reading->problem[--size] = '\0';
+    return false;
+}
+
+enum { EXCERPT_BYTES = 48, EXCERPT_SIZE = EXCERPT_BYTES + sizeof "…" };
+
+/*  The beginning of a text for a message; nothing in it can drive a terminal. */
+static const char *excerpt(slice_t literal, char out[EXCERPT_SIZE])
+{
+    size_t size = literal.size > EXCERPT_BYTES ? EXCERPT_BYTES : literal.size;
+    while (!utf8_valid(slice(literal.data, size)))
+        size--;
+    for (size_t i = 0; i < size; i++) {
+        bool c1 = literal.data[i] == 0xc2 && literal.data[i + 1] < 0xa0;
+        out[i] = (char)literal.data[i];
+        if (c1 || literal.data[i] < 0x20 || literal.data[i] == 0x7f)
+            out[i] = '?';
+        if (c1)
+            out[++i] = '?';
+    }
+    strcpy(out + size, size < literal.size ? "…" : "");
+    return out;
+}
+
+static bool read_string(reading_t *reading, const rule_t *rule, slice_t value, const char **out)
+{
+    if (value.data[0] != '"')
+        return fail(reading, "%s: must be a string", rule->name);
+    *out = decode(reading->out->tree, value);
+    return *out || fail(reading, "%s: has a NUL character", rule->name);
+}
+
+static bool read_name(reading_t *reading, const rule_t *rule, slice_t value, slice_t *field)
+{
+    const char *text;
+    if (!read_string(reading, rule, value, &text))
+        return false;
+    *field = slice_str(text);
+    if (rule->kind == AN_ID)
+        return id_valid(*field) ||
+               fail(reading, "%s: must be 1 to %" PRId64 " printable ASCII characters, no spaces",
+                    rule->name, rule->limit);
+    /* Documents that Reeve shows have an empty origin where none was given. */
+    if (field->size == 0 && rule == &rules[RULE_ORIGIN])
+        return true;
+    return name_valid(*field, (size_t)rule->limit) ||
+           fail(reading,
+                "%s: must be 1 to %" PRId64 " bytes, without control characters and without a "
+                "space at either end",
+                rule->name, rule->limit);
+}
+
+static bool read_integer(reading_t *reading, const rule_t *rule, slice_t value, uint64_t *field)
+{
+    char shown[EXCERPT_SIZE];
+    int64_t number;
+    if (parse_int(excerpt(value, shown), 0, rule->limit, &number)) {
+        *field = (uint64_t)number;
+        return true;
+    }
+    size_t sign = value.data[0] == '-', digits = sign;
+    while (digits < value.size && value.data[digits] >= '0' && value.data[digits] <= '9')
+        digits++;
+    if (digits < value.size)
+        return fail(reading, "%s: must be an integer in 0..%" PRId64, rule->name, rule->limit);
+    return fail(reading, "%s: %s is not in 0..%" PRId64, rule->name, shown, rule->limit);
+}
+
+/*  A number of seconds as milliseconds; what is not zero does not become zero. */
+static bool seconds_to_ms(slice_t value, int64_t *ms)
+{
+    /* The literal ends at a character that is of no number, as it is a member's value. */
+    double exact = strtod((const char *)value.data, NULL) * 1000;
+    if (!(exact >= 0 && exact <= (double)LIMIT_DURATION_MS))
+        return false;
+    *ms = (int64_t)(exact + 0.5);
+    if (*ms == 0 && exact > 0)
+        *ms = 1;
+    return true;
+}
+
+static bool read_duration(reading_t *reading, const rule_t *rule, slice_t value, uint64_t *field)
+{
+    char shown[EXCERPT_SIZE];
+    const char *text;
+    int64_t ms;
+    bool string = value.data[0] == '"';
+    bool number = value.data[0] == '-' || (value.data[0] >= '0' && value.data[0] <= '9');
+    if (!string && !number)
+        return fail(reading, "%s: must be a duration such as \"10s\" or a number of seconds",
+                    rule->name);
+    if (string && !read_string(reading, rule, value, &text))
+        return false;
+    if (!(string ? parse_duration_ms(text, &ms) : seconds_to_ms(value, &ms)))
+        return fail(reading,
+                    "%s: %s is not a duration such as \"10s\" or a number of seconds, up to ten "
+                    "years",
+                    rule->name, excerpt(value, shown));
+    *field = (uint64_t)ms;
+    return true;
+}
+
+static bool read_time(reading_t *reading, const rule_t *rule, slice_t value, uint64_t *field)
+{
+    char shown[EXCERPT_SIZE];
+    const char *text;
+    int64_t ms;
+    if (!read_string(reading, rule, value, &text))
+        return false;
+    if (!parse_rfc3339_ms(text, &ms))
+        return fail(reading, "%s: %s is not a time such as \"2026-05-20T10:30:00Z\"", rule->name,
+                    excerpt(value, shown));
+    *field = ms ? (uint64_t)ms : 1; /* 0 means absent on the wire */
+    return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool check_unique(reading_t *reading, const rule_t *rule, const char **names, size_t count)
+{
+    qsort(names, count, sizeof names[0], compare_names);
+    for (size_t i = 1; i < count; i++) {
+        char shown[EXCERPT_SIZE];
+        if (strcmp(names[i - 1], names[i]) == 0)
+            return fail(reading, "%s: \"%s\" is given twice", rule->name,
+                        excerpt(slice_str(names[i]), shown));
+    }
+    return true;
+}
+
+/*  An object whose names are unique and, in a map, whose values are strings. */
+static bool check_object(reading_t *reading, const rule_t *rule, slice_t value)
+{
+    if (value.data[0] != '{')
+        return fail(reading, "%s: must be an object", rule->name);
+    cJSON *owner = cJSON_CreateArray();
+    const char **names = NULL;
+    size_t count = 0, capacity = 0;
+    bool good = true;
+    member_t member;
+    for (size_t at = 0; good && next_member(value, &at, &member);) {
+        char shown[EXCERPT_SIZE];
+        if (count == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            names = mem_realloc(names, capacity * sizeof names[0]);
+        }
+        names[count] = decode(owner, member.name);
+        bool string = member.value.data[0] == '"';
+        if (names[count] == NULL || (rule->kind == A_MAP && string && has_nul(member.value)))
+            good = fail(reading, "%s: %s has a NUL character", rule->name,
+                        excerpt(member.name, shown));
+        else if (rule->kind == A_MAP && !string)
+            good =
+                fail(reading, "%s: %s must be a string", rule->name, excerpt(member.name, shown));
+        count++;
+    }
+    good = good && (count < 2 || check_unique(reading, rule, names, count));
+    free(names);
+    cJSON_Delete(owner);
+    return good;
+}
+
+static bool read_value(reading_t *reading, const rule_t *rule, slice_t value)
+{
+    void *field = (char *)&reading->out->wire + rule->field;
+    switch (rule->kind) {
+    case AN_ID:
+    case A_NAME:
+        return read_name(reading, rule, value, field);
+    case AN_INTEGER:
+        return read_integer(reading, rule, value, field);
+    case A_ZERO:
+        return (value.size == 1 && value.data[0] == '0') ||
+               fail(reading, "%s: must be 0 or absent in a new task", rule->name);
+    case A_DURATION:
+        return read_duration(reading, rule, value, field);
+    case A_TIME:
+        return read_time(reading, rule, value, field);
+    case AN_ARRAY:
+        return value.data[0] == '[' || fail(reading, "%s: must be an array", rule->name);
+    case AN_OBJECT:
+    case A_MAP:
+        return check_object(reading, rule, value);
+    }
+    return false;
+}
+
+/*  Sorts the document's members into reading->values. */
+static bool find_members(reading_t *reading, slice_t text)
+{
+    member_t member;
+    for (size_t at = 0; next_member(text, &at, &member);) {
+        char shown[EXCERPT_SIZE];
+        int i = 0;
+        while (i < RULE_COUNT && !name_is(member.name, rules[i].name))
+            i++;
+        if (i == RULE_COUNT)
+            return fail(reading, "%s: unknown member", excerpt(member.name, shown));
+        if (reading->values[i].data)
+            return fail(reading, "%s: is given twice", rules[i].name);
+        reading->values[i] = member.value;
+    }
+    return true;
+}
+
+static bool build_body(reading_t *reading)
+{
+    static const struct {
+        int rule;
+        const char *before, *absent;
+    } parts[] = {{RULE_ARGS, "{\"args\":", "[]"},
+                 {RULE_KWARGS, ",\"kwargs\":", "{}"},
+                 {RULE_HEADERS, ",\"headers\":", NULL}};
+    enum { PARTS = sizeof parts / sizeof parts[0] };
+
+    size_t size = 1, at = 0;
+    for (int i = 0; i < PARTS; i++)
+        size += strlen(parts[i].before) + reading->values[parts[i].rule].size + sizeof "[]";
+    char *body = reading->out->body = mem_alloc(size);
+    for (int i = 0; i < PARTS; i++) {
+        slice_t value = reading->values[parts[i].rule];
+        if (value.data == NULL && parts[i].absent == NULL)
+            continue;
+        if (value.data == NULL)
+            value = slice_str(parts[i].absent);
+        at += compact(body + at, slice_str(parts[i].before));
+        at += compact(body + at, value);
+    }
+    body[at++] = '}';
+    if (at > LIMIT_BODY_BYTES)
+        return fail(reading, "args, kwargs and headers: %zu bytes are over the limit of %u", at,
+                    LIMIT_BODY_BYTES);
+    reading->out->wire.body = slice(body, at);
+    return true;
+}
+
+static bool read_document(reading_t *reading, slice_t text)
+{
+    if (!json_valid(text))
+        return fail(reading, "not valid JSON, or nested deeper than %d", LIMIT_JSON_DEPTH);
+    if (!json_valid_object(text))
+        return fail(reading, "a task must be a JSON object");
+    if (!find_members(reading, text))
+        return false;
+    for (int i = 0; i < RULE_COUNT; i++)
+        if (reading->values[i].data && !read_value(reading, &rules[i], reading->values[i]))
+            return false;
+    if (reading->values[RULE_TASK_NAME].data == NULL)
+        return fail(reading, "task_name: is missing");
+    if (reading->values[RULE_DELAY].data && reading->values[RULE_RUN_AT].data)
+        return fail(reading, "delay: cannot be given together with run_at");
+    return build_body(reading);
+}
+
+int task_from_json(slice_t text, int64_t now_ms, task_t *out, char *problem, size_t problem_size)
+{
+    *out = (task_t){.wire = {.queue = slice_str("default"),
+                             .body_kind = WIRE_BODY_JSON,
+                             .created_at_ms = (uint64_t)now_ms,
+                             .max_retries = WIRE_ABSENT},
+                    .tree = cJSON_CreateArray()};
+    reading_t reading = {.out = out, .problem = problem, .problem_size = problem_size};
+    if (read_document(&reading, text))
+        return 0;
+    task_fini(out);
+    return -1;
+}
+
+void task_fini(task_t *task)
+{
+    cJSON_Delete(task->tree);
+    free(task->body);
+    *task = (task_t){0};
+}
+
+/*  ---- Writing a document ----------------------------------------------------------------------
+ */
+
+static cJSON *base64_item(slice_t bytes)
+{
+    size_t size = sodium_base64_encoded_len(bytes.size, sodium_base64_VARIANT_ORIGINAL);
+    char *text = mem_alloc(size);
+    sodium_bin2base64(text, size, bytes.data, bytes.size, sodium_base64_VARIANT_ORIGINAL);
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "base64", text);
+    free(text);
+    return item;
+}
+
+static cJSON *text_item(slice_t text)
+{
+    if (!utf8_valid(text) || (text.size && memchr(text.data, '\0', text.size)))
+        return base64_item(text);
+    char *copy = mem_strndup(text.data, text.size);
+    cJSON *item = cJSON_CreateString(copy);
+    free(copy);
+    return item;
+}
+
+/*  Valid JSON, as written but for white space. */
+static cJSON *raw_item(slice_t value)
+{
+    char *copy = mem_alloc(value.size + 1);
+    copy[compact(copy, value)] = '\0';
+    cJSON *item = cJSON_CreateRaw(copy);
+    free(copy);
+    return item;
+}
+
+static cJSON *frames_item(slice_t bytes)
+{
+    cJSON *array = cJSON_CreateArray();
+    slice_t frame;
+    if (wire_count_frames(bytes) < 0) /* no frames, so show what it is */
+        cJSON_AddItemToArray(array, text_item(bytes));
+    else
+        for (size_t at = 0; wire_next_frame(bytes, &at, &frame);)
+            cJSON_AddItemToArray(array, text_item(frame));
+    return array;
+}
+
+static cJSON *time_item(uint64_t ms)
+{
+    char text[RFC3339_SIZE];
+    format_rfc3339_ms(ms > INT64_MAX ? INT64_MAX : (int64_t)ms, text);
+    return cJSON_CreateString(text);
+}
+
+/*  Names are literals, so the document need not copy them. */
+static void add(cJSON *document, const char *name, cJSON *item)
+{
+    cJSON_AddItemToObjectCS(document, name, item);
+}
+
+static void add_if_set(cJSON *document, const char *name, uint64_t value, double per_unit)
+{
+    if (value)
+        add(document, name, cJSON_CreateNumber((double)value / per_unit));
+}
+
+static void add_time_if_set(cJSON *document, const char *name, uint64_t ms)
+{
+    if (ms)
+        add(document, name, time_item(ms));
+}
+
+/*  args, kwargs and headers of a body, as items to add; headers NULL where there are none. */
+typedef struct parts {
+    cJSON *args, *kwargs, *headers;
+} parts_t;
+
+static parts_t take_body_apart(const wire_task_t *task)
+{
+    parts_t parts = {0};
+    if (task->body_kind == WIRE_BODY_FRAMES) {
+        parts.args = frames_item(task->body);
+    } else if (json_valid_object(task->body)) {
+        member_t member;
+        for (size_t at = 0; next_member(task->body, &at, &member);) {
+            cJSON **part = name_is(member.name, "args")      ? &parts.args
+                           : name_is(member.name, "kwargs")  ? &parts.kwargs
+                           : name_is(member.name, "headers") ? &parts.headers
+                                                             : NULL;
+            if (part && *part == NULL)
+                *part = raw_item(member.value);
+        }
+    }
+    if (parts.args == NULL)
+        parts.args = cJSON_CreateArray();
+    if (parts.kwargs == NULL)
+        parts.kwargs = cJSON_CreateObject();
+    return parts;
+}
+
+cJSON *task_to_json(const task_view_t *view)
+{
+    const double seconds = 1000;
+    const wire_task_t *task = &view->wire;
+    parts_t parts = take_body_apart(task);
+    cJSON *document = cJSON_CreateObject();
+    add(document, "id", text_item(task->id));
+    add(document, "task_name", text_item(task->task_name));
+    add(document, "args", parts.args);
+    add(document, "kwargs", parts.kwargs);
+    add(document, "created_at", time_item(task->created_at_ms));
+    add(document, "max_retries", cJSON_CreateNumber((double)view->max_retries));
+    add(document, "retry_count", cJSON_CreateNumber((double)view->retry_count));
+    add(document, "origin", text_item(task->origin));
+
+    if (task->queue.size)
+        add(document, "queue", text_item(task->queue));
+    add_if_set(document, "priority", task->priority, 1);
+    add_time_if_set(document, "run_at", task->run_at_ms);
+    if (task->run_at_ms == 0) /* a document has one of the two */
+        add_if_set(document, "delay", task->delay_ms, seconds);
+    add_if_set(document, "timeout", task->timeout_ms, seconds);
+    add_time_if_set(document, "expires_at", task->expires_at_ms);
+    add_if_set(document, "backoff", task->backoff_ms, seconds);
+    if (parts.headers)
+        add(document, "headers", parts.headers);
+    return document;
+}
+
+cJSON *result_to_json(uint64_t kind, slice_t result)
+{
+    switch (kind) {
+    case WIRE_RESULT_JSON:
+        return json_valid(result) ? raw_item(result) : text_item(result);
+    case WIRE_RESULT_TEXT:
+        return text_item(result);
+    case WIRE_RESULT_FRAMES:
+        break;
+    default:
+        return NULL;
+    }
+    cJSON *frames = frames_item(result);
+    cJSON *item = frames;
+    if (cJSON_GetArraySize(frames) < 2) {
+        item = cJSON_DetachItemFromArray(frames, 0);
+        cJSON_Delete(frames);
+    }
+    return item;
+}
