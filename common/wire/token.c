@@ -1,0 +1,75 @@
+#include "common/wire/token.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+
+_Static_assert(TOKEN_KEY_BYTES == crypto_shorthash_KEYBYTES, "SipHash key size");
+
+static uint64_t mac(const uint8_t *key, token_t token)
+{
+    uint8_t message[16], out[crypto_shorthash_BYTES];
+    for (int i = 0; i < 8; i++) {
+        message[i] = (uint8_t)(token.seq >> (8 * i));
+        message[8 + i] = (uint8_t)((uint64_t)token.attempt >> (8 * i));
+    }
+    crypto_shorthash(out, message, sizeof message, key);
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)out[i] << (8 * i);
+    return value;
+}
+
+static size_t put_hex(char *text, uint64_t value, int digits)
+{
+    if (digits == 0)
+        for (digits = 1; digits < 16 && value >> (4 * digits) != 0; digits++)
+            ;
+    for (int i = 0; i < digits; i++)
+        text[i] = "0123456789abcdef"[(value >> (4 * (digits - 1 - i))) & 15];
+    return (size_t)digits;
+}
+
+size_t token_format(const uint8_t key[TOKEN_KEY_BYTES], token_t token, char text[TOKEN_TEXT_BYTES])
+{
+    size_t at = put_hex(text, token.seq, 0);
+    text[at++] = '.';
+    at += put_hex(text + at, token.attempt, 0);
+    text[at++] = '.';
+    at += put_hex(text + at, mac(key, token), 16);
+    text[at] = '\0';
+    return at;
+}
+
+/*  Reads 1..max hex digits at *at and moves it past them. */
+static bool get_hex(slice_t text, size_t *at, int max, uint64_t *value)
+{
+    size_t start = *at;
+    *value = 0;
+    for (; *at < text.size && (int)(*at - start) < max; (*at)++) {
+        uint8_t c = text.data[*at];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            break;
+        *value = *value << 4 | (uint64_t)digit;
+    }
+    return *at > start;
+}
+
+static bool get_dot(slice_t text, size_t *at)
+{
+    return *at < text.size && text.data[(*at)++] == '.';
+}
+
+bool token_parse(const uint8_t key[TOKEN_KEY_BYTES], slice_t text, token_t *token)
+{
+    size_t at = 0;
+    uint64_t seq, attempt;
+    if (!get_hex(text, &at, 16, &seq) || !get_dot(text, &at) || !get_hex(text, &at, 8, &attempt))
+        return false;
+    /*  Compared as a whole, so that a token has one text only: no added or missing zeros. */
+    char right[TOKEN_TEXT_BYTES];
+    *token = (token_t){seq, (uint32_t)attempt};
+    size_t size = token_format(key, *token, right);
+    return size == text.size && sodium_memcmp(right, text.data, size) == 0;
+}
