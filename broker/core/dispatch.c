@@ -1,0 +1,58 @@
+/*  Who gets which task: queues with waiting tasks take turns, and so do the workers of a queue. */
+
+#include "broker/core/inside.h"
+
+/*  Tasks a queue gives out before the next queue has its turn. */
+enum { DISPATCH_TURN = 16 };
+
+void dispatch_mark(core_t *core, queue_t *queue)
+{
+    if (queue->runnable || queue->open == NULL || core->draining)
+        return;
+    queue->runnable = true;
+    DL_APPEND2(core->runnable, queue, run_prev, run_next);
+}
+
+/*  The next task that may run; those that expired while waiting end here. */
+static task_t *next_task(core_t *core, queue_t *queue)
+{
+    task_t *task;
+    while ((task = queue_head(queue)) != NULL) {
+        int64_t expires_ms = task->record->spec.expires_ms;
+        if (expires_ms == 0 || expires_ms > core->wall_ms)
+            return task;
+        outcome_t *outcome = lease_outcome(core, task, ENDING_EXPIRED, "expired", NULL);
+        task_end(core, task, REEVE_STATE_EXPIRED, outcome);
+        outcome_unref(&outcome);
+    }
+    return NULL;
+}
+
+/*  Gives out up to a turn's worth; true when the queue could go on. */
+static bool take_turn(core_t *core, queue_t *queue)
+{
+    for (int i = 0; i < DISPATCH_TURN; i++) {
+        if (queue->open == NULL)
+            return false;
+        task_t *task = next_task(core, queue);
+        if (task == NULL)
+            return false;
+        subscription_t *subscription = queue->open;
+        DL_DELETE(queue->open, subscription);
+        DL_APPEND(queue->open, subscription);
+        lease_give(core, task, subscription->worker);
+    }
+    return true;
+}
+
+void dispatch_run(core_t *core)
+{
+    while (core->runnable) {
+        queue_t *queue = core->runnable;
+        DL_DELETE2(core->runnable, queue, run_prev, run_next);
+        queue->runnable = false;
+        if (take_turn(core, queue))
+            dispatch_mark(core, queue);
+        queue_ask(core, queue);
+    }
+}

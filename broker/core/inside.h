@@ -1,0 +1,244 @@
+/*  The core's own structures, shared by its files only. */
+
+#ifndef REEVE_BROKER_CORE_INSIDE_H
+#define REEVE_BROKER_CORE_INSIDE_H
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "broker/core/core.h"
+#include "broker/core/outbox.h"
+#include "common/limits.h"
+
+typedef struct queue queue_t;
+typedef struct worker worker_t;
+typedef struct subscription subscription_t;
+typedef struct waiter waiter_t;
+
+/*  A task in memory. It is here while it waits in a window, while it is leased, and always until
+   its last change is durable: so what the store read earlier is recognised as old (queue.c). */
+typedef struct task {
+    uint64_t seq;
+    record_t *record;
+    queue_t *queue;
+    reeve_state_t state;
+    tries_t tries;
+    uint64_t last_change;
+    bool in_window, fading;
+    struct task *prev, *next; /* window or fading list; leases while PROCESSING */
+    /* while PROCESSING */
+    worker_t *holder; /* NULL: waiting for its worker's return until lease_until_ms */
+    char *holder_name;
+    int64_t lease_until_ms; /* monotonic; extended by heartbeats */
+    int64_t deadline_ms;    /* monotonic; the attempt's timeout as the broker enforces it */
+    int64_t started_wall_ms, started_ms, timeout_ms;
+    struct task *held_prev, *held_next; /* the holder's list */
+    UT_hash_handle hh;
+} task_t;
+
+/*  The waiting tasks of a queue that are in memory: those with the smallest keys. Every waiting
+   task with key <= horizon is in the window, every other is in the store only. */
+typedef struct window {
+    task_t *lists[LIMIT_PRIORITY + 1];
+    size_t count, bytes;
+    uint64_t horizon; /* UINT64_MAX: all waiting tasks are here */
+    bool loading;
+    uint64_t load_after, spilled_min; /* while loading */
+} window_t;
+
+struct queue {
+    uint32_t id;
+    char *name;
+    size_t name_size;
+    policy_t policy;
+    window_t window;
+    uint64_t waiting, scheduled, processing, dead, bytes;
+    subscription_t *open; /* workers with room, next first */
+    uint32_t workers;
+    bool runnable;
+    queue_t *run_prev, *run_next;
+    UT_hash_handle hh;
+};
+
+struct subscription {
+    worker_t *worker;
+    queue_t *queue;
+    bool open;
+    subscription_t *prev, *next;
+};
+
+struct worker {
+    peer_t peer;
+    peer_kind_t kind;
+    char *name;
+    uint32_t prefetch, leased;
+    task_t *held;
+    subscription_t *subscriptions;
+    size_t subscription_count;
+    int64_t last_heard_ms, last_heartbeat_ms;
+    UT_hash_handle hh;
+};
+
+struct waiter {
+    peer_t peer;
+    uint64_t corr;
+    waiter_t *next;
+};
+
+typedef struct wait_list {
+    uint64_t seq;
+    waiter_t *waiters;
+    UT_hash_handle hh;
+} wait_list_t;
+
+typedef enum intent {
+    INTENT_SUBMIT,
+    INTENT_WAIT,
+    INTENT_CANCEL,
+    INTENT_REDRIVE,
+    INTENT_PURGE,
+    INTENT_FORGET,
+} intent_t;
+
+/*  A question to the store, and what to do with its answer. */
+typedef struct ticket {
+    uint64_t number;
+    intent_t intent;
+    peer_t peer;
+    uint64_t corr;
+    record_t *record; /* SUBMIT: the task, without sequence number */
+    bool wait;
+    uint32_t queue_id; /* REDRIVE and PURGE of many; 0 all */
+    uint64_t count;
+    UT_hash_handle hh;
+} ticket_t;
+
+struct core {
+    core_config_t config;
+    named_policy_t *named;
+    int64_t now_ms, wall_ms;
+    effects_t *out;
+    outbox_t outbox;
+    uint64_t changes, durable;
+    uint64_t random;
+
+    task_t *tasks;  /* by seq */
+    task_t *fading; /* to be forgotten when their last change is durable, oldest change first */
+    task_t *leases;
+    uint64_t next_seq;
+
+    queue_t *queues_by_name;
+    queue_t **queues; /* by id */
+    uint32_t queue_capacity, queue_count, next_queue_id;
+    queue_t *runnable;
+    size_t window_bytes;
+
+    worker_t *workers;
+    wait_list_t *waits;
+    size_t waiter_count;
+    ticket_t *tickets;
+    uint64_t next_ticket;
+
+    int64_t due_wall_ms; /* when scheduled or expiring tasks should be asked for */
+    bool due_asked;
+    int64_t next_sweep_ms, next_check_ms;
+    bool draining, disk_low;
+    uint64_t stale, duplicates, refused, lost, conflicts;
+};
+
+/*  task.c: the live map, and the one function that moves a task. */
+task_t *task_find(core_t *core, uint64_t seq);
+task_t *task_admit(core_t *core, record_t *record, queue_t *queue);
+task_t *task_from_loaded(core_t *core, loaded_t *loaded);
+/*  Moves `task` to `to` and issues the change. `outcome` (may be NULL) is borrowed. Everything that
+    hangs on the state follows here: lease and window, counters, waiters, replies. */
+void task_move(core_t *core, task_t *task, reeve_state_t to, int64_t at_ms, outcome_t *outcome);
+/*  Ends `task` with retention as its queue's policy says. */
+void task_end(core_t *core, task_t *task, reeve_state_t to, outcome_t *outcome);
+void task_fade(core_t *core, task_t *task);
+void task_forget_durable(core_t *core);
+void task_free(core_t *core, task_t *task);
+
+/*  queue.c */
+queue_t *queue_find(const core_t *core, slice_t name);
+/*  Finds or makes; NULL when there are too many. */
+queue_t *queue_get(core_t *core, slice_t name);
+queue_t *queue_by_id(const core_t *core, uint32_t id);
+queue_t *queue_restore(core_t *core, uint32_t id, slice_t name);
+void queue_enter(core_t *core, task_t *task); /* a task became QUEUED */
+void queue_leave(core_t *core, task_t *task); /* out of the window */
+task_t *queue_head(queue_t *queue);
+void queue_ask(core_t *core, queue_t *queue); /* page in when the window runs low */
+void queue_loaded(core_t *core, const event_t *event);
+void queue_set_policy(core_t *core, queue_t *queue);
+void queue_free_all(core_t *core);
+
+/*  dispatch.c */
+void dispatch_mark(core_t *core, queue_t *queue);
+void dispatch_run(core_t *core);
+
+/*  roster.c */
+worker_t *worker_find(const core_t *core, peer_t peer);
+void worker_ready(core_t *core, const event_t *event);
+void worker_heartbeat(core_t *core, const event_t *event);
+void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch);
+/*  Opens or closes the worker's subscriptions after its room changed. */
+void worker_update(core_t *core, worker_t *worker);
+typedef enum departure { DEPARTURE_GOODBYE, DEPARTURE_LOST, DEPARTURE_EXPELLED } departure_t;
+void worker_remove(core_t *core, worker_t *worker, departure_t why);
+void worker_check(core_t *core);
+/*  A Majordomo worker cannot be told to stop one task: when its task was taken back, the conversation
+    ends. Own-protocol workers are left alone; NULL too. */
+void worker_expel_mdp(core_t *core, worker_t *worker);
+
+/*  lease.c */
+void lease_give(core_t *core, task_t *task, worker_t *worker);
+/*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */
+void lease_clear(core_t *core, task_t *task);
+void lease_orphan(core_t *core, task_t *task);
+void lease_adopt(core_t *core, task_t *task, worker_t *worker);
+void lease_release(core_t *core, task_t *task); /* back to its queue, uncounted */
+void lease_settle(core_t *core, const event_t *event);
+void lease_extend(core_t *core, const event_t *event);
+void lease_progress(core_t *core, const event_t *event);
+void lease_check(core_t *core);
+void lease_revoke(core_t *core, const task_t *task, revoke_cause_t cause);
+void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
+                     revoke_cause_t cause);
+outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
+                         const char *error);
+/*  A failure of the current attempt: retry with backoff, or the dead letters. */
+void lease_fail(core_t *core, task_t *task, outcome_t *outcome);
+void lease_lose(core_t *core, task_t *task, const char *error); /* its worker died or lost it */
+
+/*  retry.c */
+int64_t retry_delay_ms(core_t *core, const policy_t *policy, const record_t *record,
+                       uint32_t failures);
+uint32_t retry_limit(const policy_t *policy, const record_t *record);
+
+/*  submit.c */
+void submit(core_t *core, const event_t *event);
+void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded);
+
+/*  ask.c */
+void ask(core_t *core, const event_t *event, intent_t intent);
+void ask_dead(core_t *core, const event_t *event, intent_t intent);
+void ask_found(core_t *core, const event_t *event);
+void ask_dead_page(core_t *core, const event_t *event);
+ticket_t *ticket_new(core_t *core, intent_t intent, peer_t peer, uint64_t corr);
+void ticket_free(core_t *core, ticket_t *ticket);
+/*  Asks the store for the task of this id on behalf of the ticket. */
+void ticket_find(core_t *core, const ticket_t *ticket, slice_t id);
+/*  Tells the outcome when the task has ended, else when it will. */
+void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr);
+/*  Tells everyone who waits for the task, and forgets them when it has ended. */
+void waiters_tell(core_t *core, const task_t *task, outcome_t *outcome, bool partial);
+bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr);
+void waiters_forget_peer(core_t *core, peer_t peer);
+void waiters_free_all(core_t *core);
+
+/*  Answers, through the outbox. */
+void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const char *text,
+            int64_t retry_after_ms);
+
+#endif

@@ -1,0 +1,46 @@
+#include "broker/core/outbox.h"
+
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+static void grow(outbox_t *self)
+{
+    size_t capacity = self->capacity ? self->capacity * 2 : 256;
+    held_effect_t *ring = mem_alloc(capacity * sizeof *ring);
+    for (size_t i = 0; i < self->count; i++)
+        ring[i] = self->ring[(self->head + i) & (self->capacity - 1)];
+    free(self->ring);
+    self->ring = ring;
+    self->head = 0;
+    self->capacity = capacity;
+}
+
+effect_t *outbox_add(outbox_t *self, uint64_t after, effect_kind_t kind)
+{
+    if (self->count == self->capacity)
+        grow(self);
+    held_effect_t *held = &self->ring[(self->head + self->count++) & (self->capacity - 1)];
+    memset(&held->effect, 0, sizeof held->effect);
+    held->after = after;
+    held->effect.kind = kind;
+    return &held->effect;
+}
+
+void outbox_release(outbox_t *self, uint64_t durable, effects_t *out)
+{
+    while (self->count > 0 && self->ring[self->head].after <= durable) {
+        effect_t *effect = &self->ring[self->head].effect;
+        *effects_add(out, effect->kind) = *effect;
+        self->head = (self->head + 1) & (self->capacity - 1);
+        self->count--;
+    }
+}
+
+void outbox_fini(outbox_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        effect_fini(&self->ring[(self->head + i) & (self->capacity - 1)].effect);
+    free(self->ring);
+    *self = (outbox_t){0};
+}

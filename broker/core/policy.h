@@ -1,0 +1,35 @@
+/*  What a queue's tasks get where they do not say themselves, and what the queue may hold. */
+
+#ifndef REEVE_BROKER_CORE_POLICY_H
+#define REEVE_BROKER_CORE_POLICY_H
+
+#include <stdint.h>
+
+typedef struct policy {
+    uint32_t max_retries;
+    uint32_t max_deaths; /* a task that lost this many workers is quarantined */
+    int64_t backoff_ms;  /* before the first retry; doubles with each */
+    int64_t backoff_max_ms;
+    int64_t timeout_ms;        /* per attempt; 0 none */
+    int64_t retention_ms;      /* ended tasks answer for so long; dead letters stay until purged */
+    uint64_t max_length;       /* waiting and scheduled tasks; 0 no limit */
+    uint64_t max_bytes;        /* their bodies; 0 no limit */
+} policy_t;
+
+/*  A policy for one queue by name. */
+typedef struct named_policy {
+    const char *queue;
+    policy_t policy;
+} named_policy_t;
+
+#define POLICY_DEFAULT                                                                             \
+    ((policy_t){.max_retries = 3,                                                                  \
+                .max_deaths = 3,                                                                   \
+                .backoff_ms = 1000,                                                                \
+                .backoff_max_ms = 10 * 60 * 1000,                                                  \
+                .timeout_ms = 0,                                                                   \
+                .retention_ms = 60 * 60 * 1000,                                                    \
+                .max_length = 0,                                                                   \
+                .max_bytes = 0})
+
+#endif

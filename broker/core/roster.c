@@ -1,0 +1,213 @@
+/*  The workers: what they take, how much room they have, and whether they live. */
+
+#include <stdlib.h>
+
+#include "broker/core/inside.h"
+#include "common/mem.h"
+
+worker_t *worker_find(const core_t *core, peer_t peer)
+{
+    worker_t *worker;
+    HASH_FIND(hh, core->workers, &peer, sizeof peer, worker);
+    return worker;
+}
+
+static worker_t *find_by_name(const core_t *core, const char *name)
+{
+    for (worker_t *worker = core->workers; worker; worker = worker->hh.next)
+        if (strcmp(worker->name, name) == 0)
+            return worker;
+    return NULL;
+}
+
+static void note(core_t *core, note_kind_t kind, const worker_t *worker)
+{
+    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_NOTE);
+    effect->peer = worker->peer;
+    effect->note.kind = kind;
+    effect->note.worker = mem_strdup(worker->name);
+}
+
+void worker_update(core_t *core, worker_t *worker)
+{
+    bool open = worker->leased < worker->prefetch;
+    for (size_t i = 0; i < worker->subscription_count; i++) {
+        subscription_t *subscription = &worker->subscriptions[i];
+        if (open != subscription->open) {
+            subscription->open = open;
+            if (open)
+                DL_APPEND(subscription->queue->open, subscription);
+            else
+                DL_DELETE(subscription->queue->open, subscription);
+        }
+        if (open) {
+            dispatch_mark(core, subscription->queue);
+            queue_ask(core, subscription->queue);
+        }
+    }
+}
+
+static void unsubscribe(worker_t *worker)
+{
+    for (size_t i = 0; i < worker->subscription_count; i++) {
+        subscription_t *subscription = &worker->subscriptions[i];
+        if (subscription->open)
+            DL_DELETE(subscription->queue->open, subscription);
+        subscription->queue->workers--;
+    }
+    free(worker->subscriptions);
+    worker->subscriptions = NULL;
+    worker->subscription_count = 0;
+}
+
+static bool subscribed(const worker_t *worker, const queue_t *queue)
+{
+    for (size_t i = 0; i < worker->subscription_count; i++)
+        if (worker->subscriptions[i].queue == queue)
+            return true;
+    return false;
+}
+
+/*  False when the broker has no room for one of the queues. */
+static bool subscribe(core_t *core, worker_t *worker, const slice_t *queues, size_t count)
+{
+    worker->subscriptions = mem_zalloc(count * sizeof *worker->subscriptions);
+    for (size_t i = 0; i < count; i++) {
+        queue_t *queue = queue_get(core, queues[i]);
+        if (queue == NULL)
+            return false;
+        if (subscribed(worker, queue))
+            continue;
+        worker->subscriptions[worker->subscription_count++] =
+            (subscription_t){.worker = worker, .queue = queue};
+        queue->workers++;
+    }
+    return true;
+}
+
+void worker_remove(core_t *core, worker_t *worker, departure_t why)
+{
+    unsubscribe(worker);
+    task_t *task, *next;
+    DL_FOREACH_SAFE2(worker->held, task, next, held_next)
+    {
+        if (why == DEPARTURE_LOST)
+            lease_orphan(core, task);
+        else
+            lease_release(core, task);
+    }
+    note(core, why == DEPARTURE_LOST ? NOTE_WORKER_LOST : NOTE_WORKER_LEFT, worker);
+    if (why == DEPARTURE_EXPELLED) {
+        effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DISCONNECT);
+        effect->peer = worker->peer;
+    }
+    HASH_DEL(core->workers, worker);
+    free(worker->name);
+    free(worker);
+}
+
+void worker_expel_mdp(core_t *core, worker_t *worker)
+{
+    if (worker && worker->kind != PEER_REEVE)
+        worker_remove(core, worker, DEPARTURE_EXPELLED);
+}
+
+/*  Takes what the worker says it holds: keeps and extends what is its own, gives it back what was
+    waiting for its return, and revokes the rest. */
+static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        task_t *task = task_find(core, held[i].seq);
+        bool current = task && task->state == REEVE_STATE_PROCESSING &&
+                       task->tries.attempts == held[i].attempt &&
+                       (task->holder == NULL || task->holder == worker);
+        if (!current) {
+            lease_revoke_at(core, worker->peer, held[i].seq, held[i].attempt, REVOKE_STALE);
+            continue;
+        }
+        if (task->holder == NULL)
+            lease_adopt(core, task, worker);
+        task->lease_until_ms = core->now_ms + core->config.liveness_ms;
+        if (held[i].running_ms >= 0 && task->timeout_ms > 0)
+            task->deadline_ms =
+                core->now_ms - held[i].running_ms + task->timeout_ms + core->config.liveness_ms;
+    }
+}
+
+static worker_t *worker_new(core_t *core, const event_t *event)
+{
+    worker_t *worker = mem_zalloc(sizeof *worker);
+    worker->peer = event->peer;
+    worker->kind = event->ready.kind;
+    worker->name = mem_strndup(event->ready.name.data, event->ready.name.size);
+    worker->last_heartbeat_ms = core->now_ms;
+    HASH_ADD(hh, core->workers, peer, sizeof worker->peer, worker);
+    note(core, NOTE_WORKER_JOINED, worker);
+    return worker;
+}
+
+void worker_ready(core_t *core, const event_t *event)
+{
+    worker_t *worker = worker_find(core, event->peer);
+    if (worker == NULL) {
+        /* The same worker on a new connection: the old one is over, its leases may move. */
+        char *name = mem_strndup(event->ready.name.data, event->ready.name.size);
+        worker_t *before = find_by_name(core, name);
+        free(name);
+        if (before && before->kind == PEER_REEVE)
+            worker_remove(core, before, DEPARTURE_LOST);
+        worker = worker_new(core, event);
+    } else {
+        unsubscribe(worker);
+    }
+    worker->last_heard_ms = core->now_ms;
+    if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {
+        refuse(core, event->peer, event->corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
+        worker_remove(core, worker, DEPARTURE_EXPELLED);
+        return;
+    }
+    worker->prefetch = event->ready.prefetch;
+    reconcile(core, worker, event->ready.held, event->ready.held_count);
+    worker_update(core, worker);
+}
+
+void worker_heartbeat(core_t *core, const event_t *event)
+{
+    worker_t *worker = worker_find(core, event->peer);
+    if (worker == NULL) {
+        refuse(core, event->peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
+        return;
+    }
+    worker->last_heard_ms = core->now_ms;
+    if (event->heartbeat.held)
+        reconcile(core, worker, event->heartbeat.held, event->heartbeat.held_count);
+}
+
+void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch)
+{
+    worker->prefetch = prefetch;
+    worker_update(core, worker);
+}
+
+/*  Half of the field's Majordomo workers cannot heartbeat while busy: only an idle one is judged by
+    its silence; a busy one by its connection and its lease. */
+static bool is_silent(const core_t *core, const worker_t *worker)
+{
+    int64_t silence_ms = core->now_ms - worker->last_heard_ms;
+    if (worker->kind == PEER_REEVE)
+        return silence_ms > core->config.liveness_ms;
+    return worker->leased == 0 && silence_ms > core->config.mdp_liveness_ms;
+}
+
+void worker_check(core_t *core)
+{
+    worker_t *worker, *next;
+    HASH_ITER (hh, core->workers, worker, next) {
+        if (is_silent(core, worker)) {
+            worker_remove(core, worker, DEPARTURE_LOST);
+        } else if (core->now_ms - worker->last_heartbeat_ms >= core->config.heartbeat_ms) {
+            worker->last_heartbeat_ms = core->now_ms;
+            effects_add(core->out, EFFECT_HEARTBEAT)->peer = worker->peer;
+        }
+    }
+}

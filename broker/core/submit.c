@@ -1,0 +1,92 @@
+/*  Admission: limits, deduplication by id, and the confirm. */
+
+#include "broker/core/inside.h"
+
+enum { RETRY_FULL_MS = 1000, RETRY_DRAINING_MS = 1000, RETRY_DISK_MS = 5000 };
+
+static void confirm(core_t *core, peer_t peer, uint64_t corr, bool duplicate)
+{
+    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_CONFIRM);
+    effect->peer = peer;
+    effect->corr = corr;
+    effect->confirm.duplicate = duplicate;
+}
+
+static bool is_full(const queue_t *queue, const task_spec_t *spec)
+{
+    const policy_t *policy = &queue->policy;
+    return (policy->max_length && queue->waiting + queue->scheduled >= policy->max_length) ||
+           (policy->max_bytes && queue->bytes + spec->body.size > policy->max_bytes);
+}
+
+/*  Takes over `record`, which has no sequence number yet. */
+static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bool wait)
+{
+    queue_t *queue = queue_get(core, record->spec.queue);
+    if (queue == NULL || core->next_seq > KEY_SEQ_MAX) {
+        refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
+        record_unref(&record);
+        return;
+    }
+    if (is_full(queue, &record->spec)) {
+        refuse(core, peer, corr, REEVE_ERR_QUEUE_FULL, NULL, RETRY_FULL_MS);
+        record_unref(&record);
+        return;
+    }
+    record->seq = core->next_seq++;
+    record->queue_id = queue->id;
+    if (wait && !waiter_add(core, record->seq, peer, corr)) {
+        refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many waiters", RETRY_FULL_MS);
+        record_unref(&record);
+        return;
+    }
+    task_t *task = task_admit(core, record, queue);
+    int64_t run_at_ms = record->spec.run_at_ms;
+    if (run_at_ms > core->wall_ms)
+        task_move(core, task, REEVE_STATE_SCHEDULED, run_at_ms, NULL);
+    else
+        task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
+    confirm(core, peer, corr, false);
+}
+
+void submit(core_t *core, const event_t *event)
+{
+    if (core->draining) {
+        refuse(core, event->peer, event->corr, REEVE_ERR_DRAINING, NULL, RETRY_DRAINING_MS);
+        return;
+    }
+    if (core->disk_low) {
+        refuse(core, event->peer, event->corr, REEVE_ERR_DISK_LOW, NULL, RETRY_DISK_MS);
+        return;
+    }
+    record_t *record = record_new(event->submit.task, 0, 0);
+    if (event->submit.delay_ms > 0)
+        record->spec.run_at_ms = core->wall_ms + event->submit.delay_ms;
+    if (!event->submit.maybe_known) {
+        admit(core, record, event->peer, event->corr, event->submit.wait);
+        return;
+    }
+    ticket_t *ticket = ticket_new(core, INTENT_SUBMIT, event->peer, event->corr);
+    ticket->record = record;
+    ticket->wait = event->submit.wait;
+    ticket_find(core, ticket, record->spec.id);
+}
+
+void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded)
+{
+    if (loaded == NULL) {
+        record_t *record = ticket->record;
+        ticket->record = NULL;
+        admit(core, record, ticket->peer, ticket->corr, ticket->wait);
+        return;
+    }
+    if (!record_same_content(&ticket->record->spec, &loaded->record->spec)) {
+        core->conflicts++;
+        refuse(core, ticket->peer, ticket->corr, REEVE_ERR_CONFLICT, NULL, 0);
+        return;
+    }
+    core->duplicates++;
+    confirm(core, ticket->peer, ticket->corr, true);
+    if (ticket->wait)
+        wait_for(core, loaded, ticket->peer, ticket->corr);
+}
