@@ -1,0 +1,474 @@
+/*  The writing half of the SQLite store: statements, transactions, and one move of one task. */
+
+#include "broker/store/sqlite_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+enum { SEQ_RESERVE = 1 << 20 };
+
+static sqlite_store_t *self_of(store_t *store)
+{
+    return (sqlite_store_t *)store;
+}
+
+/* ---- statements ----------------------------------------------------------------------------- */
+
+int sqlite_fail(sqlite_store_t *self, const char *what)
+{
+    if (self->error[0] == '\0')
+        snprintf(self->error, sizeof self->error, "%s: %s (SQLite error %d)", what,
+                 sqlite3_errmsg(self->db), sqlite3_extended_errcode(self->db));
+    return STORE_FAILED;
+}
+
+static const char *const sql[ST_COUNT] = {
+#define X(name, text) [ST_##name] = text,
+    STATEMENTS(X)
+#undef X
+};
+
+void bind_int(sqlite_store_t *self, statement_t statement, int at, int64_t value)
+{
+    sqlite3_bind_int64(self->statements[statement], at, value);
+}
+
+void bind_opt(sqlite_store_t *self, statement_t statement, int at, int64_t value)
+{
+    if (value)
+        bind_int(self, statement, at, value);
+    else
+        sqlite3_bind_null(self->statements[statement], at);
+}
+
+void bind_text(sqlite_store_t *self, statement_t statement, int at, slice_t text)
+{
+    if (text.size)
+        sqlite3_bind_text64(self->statements[statement], at, (const char *)text.data, text.size,
+                            SQLITE_STATIC, SQLITE_UTF8);
+    else
+        sqlite3_bind_null(self->statements[statement], at);
+}
+
+void bind_blob(sqlite_store_t *self, statement_t statement, int at, slice_t blob)
+{
+    if (blob.size)
+        sqlite3_bind_blob64(self->statements[statement], at, blob.data, blob.size, SQLITE_STATIC);
+    else
+        sqlite3_bind_zeroblob(self->statements[statement], at, 0);
+}
+
+slice_t column_slice(sqlite3_stmt *statement, int at)
+{
+    const void *data = sqlite3_column_blob(statement, at);
+    return slice(data, (size_t)sqlite3_column_bytes(statement, at));
+}
+
+void sqlite_done(sqlite_store_t *self, statement_t statement)
+{
+    sqlite3_reset(self->statements[statement]);
+}
+
+int sqlite_row(sqlite_store_t *self, statement_t statement)
+{
+    int rc = sqlite3_step(self->statements[statement]);
+    if (rc == SQLITE_ROW)
+        return 1;
+    if (rc != SQLITE_DONE)
+        sqlite_fail(self, sql[statement]);
+    sqlite_done(self, statement);
+    return rc == SQLITE_DONE ? 0 : STORE_FAILED;
+}
+
+int sqlite_run(sqlite_store_t *self, statement_t statement)
+{
+    int row = sqlite_row(self, statement);
+    if (row == 1)
+        sqlite_done(self, statement);
+    return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
+int sqlite_check_index(sqlite_store_t *self, int rc)
+{
+    return rc == SQLITE_OK ? STORE_OK : sqlite_fail(self, "id index");
+}
+
+/*  Runs a statement whose one binding is an integer. */
+static int run_int(sqlite_store_t *self, statement_t statement, uint64_t value)
+{
+    bind_int(self, statement, 1, (int64_t)value);
+    return sqlite_run(self, statement);
+}
+
+/* ---- queue counters ------------------------------------------------------------------------- */
+
+counter_t *sqlite_counter(sqlite_store_t *self, uint32_t queue_id)
+{
+    if (queue_id >= self->counter_capacity) {
+        uint32_t capacity = self->counter_capacity ? self->counter_capacity : 64;
+        while (capacity <= queue_id)
+            capacity *= 2;
+        self->counters = mem_realloc(self->counters, capacity * sizeof *self->counters);
+        memset(self->counters + self->counter_capacity, 0,
+               (capacity - self->counter_capacity) * sizeof *self->counters);
+        self->counter_capacity = capacity;
+    }
+    return &self->counters[queue_id];
+}
+
+/*  The counter of a record's queue, to be written at commit. */
+static counter_t *counter_of(sqlite_store_t *self, const record_t *record)
+{
+    counter_t *counter = sqlite_counter(self, record->queue_id);
+    if (counter->name == NULL)
+        counter->name = mem_strndup(record->spec.queue.data, record->spec.queue.size);
+    if (!counter->dirty) {
+        counter->dirty = true;
+        if (self->dirty_count == self->dirty_capacity) {
+            self->dirty_capacity = self->dirty_capacity ? self->dirty_capacity * 2 : 16;
+            self->dirty = mem_realloc(self->dirty, self->dirty_capacity * sizeof *self->dirty);
+        }
+        self->dirty[self->dirty_count++] = record->queue_id;
+    }
+    return counter;
+}
+
+static void count(counter_t *counter, reeve_state_t state, int64_t by)
+{
+    if (state == REEVE_STATE_QUEUED)
+        counter->waiting += by;
+    else if (state == REEVE_STATE_SCHEDULED)
+        counter->scheduled += by;
+    else if (state == REEVE_STATE_FAILED)
+        counter->dead += by;
+}
+
+static bool is_unfinished(reeve_state_t state)
+{
+    return state != REEVE_STATE_UNKNOWN && !reeve_state_is_final(state);
+}
+
+static void count_move(sqlite_store_t *self, const change_t *change)
+{
+    counter_t *counter = counter_of(self, change->record);
+    count(counter, change->from, -1);
+    count(counter, change->to, 1);
+    int64_t size = (int64_t)change->record->spec.body.size;
+    counter->bytes += size * (is_unfinished(change->to) - is_unfinished(change->from));
+}
+
+static int write_counters(sqlite_store_t *self)
+{
+    for (size_t i = 0; i < self->dirty_count; i++) {
+        counter_t *counter = &self->counters[self->dirty[i]];
+        counter->dirty = false;
+        bind_int(self, ST_PUT_QUEUE, 1, self->dirty[i]);
+        bind_text(self, ST_PUT_QUEUE, 2, slice_str(counter->name));
+        bind_int(self, ST_PUT_QUEUE, 3, counter->waiting);
+        bind_int(self, ST_PUT_QUEUE, 4, counter->scheduled);
+        bind_int(self, ST_PUT_QUEUE, 5, counter->dead);
+        bind_int(self, ST_PUT_QUEUE, 6, counter->bytes);
+        if (sqlite_run(self, ST_PUT_QUEUE) != STORE_OK)
+            return STORE_FAILED;
+    }
+    self->dirty_count = 0;
+    return STORE_OK;
+}
+
+/* ---- one move of one task ------------------------------------------------------------------- */
+
+/*  Keeps meta ahead of the numbers in use, a block at a time: a number is never used twice, also when
+    the newest tasks are removed before a restart. */
+static int reserve_seq(sqlite_store_t *self, uint64_t seq)
+{
+    if (seq < self->reserved_seq)
+        return STORE_OK;
+    self->reserved_seq = seq + SEQ_RESERVE;
+    bind_text(self, ST_PUT_META, 1, slice_str("next_seq"));
+    bind_int(self, ST_PUT_META, 2, (int64_t)self->reserved_seq);
+    return sqlite_run(self, ST_PUT_META);
+}
+
+static int insert_task(sqlite_store_t *self, const record_t *record)
+{
+    const task_spec_t *spec = &record->spec;
+    statement_t st = ST_PUT_TASK;
+    bind_int(self, st, 1, (int64_t)record->seq);
+    bind_text(self, st, 2, spec->id);
+    bind_int(self, st, 3, record->queue_id);
+    bind_text(self, st, 4, spec->task_name);
+    bind_text(self, st, 5, spec->origin);
+    bind_int(self, st, 6, spec->priority);
+    bind_int(self, st, 7, spec->created_ms);
+    bind_opt(self, st, 8, spec->run_at_ms);
+    bind_opt(self, st, 9, spec->expires_ms);
+    bind_opt(self, st, 10, spec->timeout_ms);
+    bind_opt(self, st, 11, spec->backoff_ms);
+    bind_opt(self, st, 12, spec->max_retries + 1);
+    bind_int(self, st, 13, spec->body_kind);
+    if (spec->reply_to.size)
+        bind_blob(self, st, 14, spec->reply_to);
+    else
+        bind_opt(self, st, 14, 0);
+    bind_blob(self, st, 15, spec->body);
+    if (reserve_seq(self, record->seq) != STORE_OK || sqlite_run(self, st) != STORE_OK)
+        return STORE_FAILED;
+    self->added++;
+    return sqlite_check_index(
+        self, id_index_add(self->ids, id_hash(self->identity.id_seed, spec->id), record->seq));
+}
+
+static int put_attempt(sqlite_store_t *self, uint64_t seq, const outcome_spec_t *outcome)
+{
+    statement_t st = ST_PUT_ATTEMPT;
+    bind_int(self, st, 1, (int64_t)seq);
+    bind_int(self, st, 2, outcome->attempt);
+    bind_int(self, st, 3, outcome->ending);
+    bind_text(self, st, 4, outcome->worker);
+    bind_opt(self, st, 5, outcome->started_ms);
+    bind_opt(self, st, 6, outcome->ended_ms);
+    bind_opt(self, st, 7, outcome->duration_ms);
+    bind_text(self, st, 8, outcome->reason);
+    bind_text(self, st, 9, outcome->error);
+    bind_text(self, st, 10, outcome->traceback);
+    return sqlite_run(self, st);
+}
+
+static int cut_expiry(sqlite_store_t *self, const record_t *record)
+{
+    if (record->spec.expires_ms == 0)
+        return STORE_OK;
+    bind_int(self, ST_CUT_EXPIRY, 1, record->spec.expires_ms);
+    bind_int(self, ST_CUT_EXPIRY, 2, (int64_t)record->seq);
+    return sqlite_run(self, ST_CUT_EXPIRY);
+}
+
+static uint64_t dead_key(const record_t *record)
+{
+    return key_of(record->queue_id, 15, record->seq);
+}
+
+static int leave(sqlite_store_t *self, const change_t *change)
+{
+    const record_t *record = change->record;
+    switch (change->from) {
+    case REEVE_STATE_UNKNOWN:
+        return insert_task(self, record);
+    case REEVE_STATE_QUEUED:
+        if (run_int(self, ST_CUT_READY, record_key(record)) != STORE_OK)
+            return STORE_FAILED;
+        return cut_expiry(self, record);
+    case REEVE_STATE_SCHEDULED:
+        if (run_int(self, ST_CUT_SCHEDULED, record->seq) != STORE_OK)
+            return STORE_FAILED;
+        return cut_expiry(self, record);
+    case REEVE_STATE_PROCESSING:
+        if (change->outcome && change->to != REEVE_STATE_SUCCESS &&
+            put_attempt(self, record->seq, &change->outcome->spec) != STORE_OK)
+            return STORE_FAILED;
+        return run_int(self, ST_CUT_LEASE, record->seq);
+    case REEVE_STATE_FAILED:
+        if (run_int(self, ST_CUT_DEAD, dead_key(record)) != STORE_OK)
+            return STORE_FAILED;
+        return run_int(self, ST_CUT_DONE, record->seq);
+    default:
+        return run_int(self, ST_CUT_DONE, record->seq);
+    }
+}
+
+static int put_tries(sqlite_store_t *self, const change_t *change)
+{
+    if (change->tries.attempts == 0)
+        return STORE_OK;
+    bind_int(self, ST_PUT_TRIES, 1, (int64_t)change->record->seq);
+    bind_int(self, ST_PUT_TRIES, 2, change->tries.attempts);
+    bind_int(self, ST_PUT_TRIES, 3, change->tries.failures);
+    bind_int(self, ST_PUT_TRIES, 4, change->tries.deaths);
+    return sqlite_run(self, ST_PUT_TRIES);
+}
+
+static int put_expiry(sqlite_store_t *self, const record_t *record)
+{
+    if (record->spec.expires_ms == 0)
+        return STORE_OK;
+    bind_int(self, ST_PUT_EXPIRY, 1, record->spec.expires_ms);
+    bind_int(self, ST_PUT_EXPIRY, 2, (int64_t)record->seq);
+    return sqlite_run(self, ST_PUT_EXPIRY);
+}
+
+static int put_waiting(sqlite_store_t *self, const change_t *change)
+{
+    const record_t *record = change->record;
+    if (put_tries(self, change) != STORE_OK || put_expiry(self, record) != STORE_OK)
+        return STORE_FAILED;
+    if (change->to == REEVE_STATE_QUEUED)
+        return run_int(self, ST_PUT_READY, record_key(record));
+    bind_int(self, ST_PUT_SCHEDULED, 1, (int64_t)record->seq);
+    bind_int(self, ST_PUT_SCHEDULED, 2, change->at_ms);
+    return sqlite_run(self, ST_PUT_SCHEDULED);
+}
+
+static int put_lease(sqlite_store_t *self, const change_t *change)
+{
+    bind_int(self, ST_PUT_LEASE, 1, (int64_t)change->record->seq);
+    bind_int(self, ST_PUT_LEASE, 2, change->tries.attempts);
+    bind_int(self, ST_PUT_LEASE, 3, change->at_ms);
+    bind_text(self, ST_PUT_LEASE, 4, slice_str(change->worker));
+    return sqlite_run(self, ST_PUT_LEASE);
+}
+
+static void note_leaving(sqlite_store_t *self, const change_t *change)
+{
+    if (self->leaving_count == self->leaving_capacity) {
+        self->leaving_capacity = self->leaving_capacity ? self->leaving_capacity * 2 : 256;
+        self->leaving =
+            mem_realloc(self->leaving, self->leaving_capacity * sizeof *self->leaving);
+    }
+    self->leaving[self->leaving_count++] = (leaving_t){change->at_ms, change->record->seq};
+}
+
+static int put_done(sqlite_store_t *self, const change_t *change)
+{
+    const outcome_spec_t none = {0};
+    const outcome_spec_t *outcome = change->outcome ? &change->outcome->spec : &none;
+    statement_t st = ST_PUT_DONE;
+    bind_int(self, st, 1, (int64_t)change->record->seq);
+    bind_int(self, st, 2, change->to);
+    bind_opt(self, st, 3, change->at_ms);
+    bind_int(self, st, 4, change->tries.attempts);
+    bind_int(self, st, 5, outcome->ending);
+    bind_text(self, st, 6, outcome->worker);
+    bind_opt(self, st, 7, outcome->started_ms);
+    bind_opt(self, st, 8, outcome->ended_ms);
+    bind_opt(self, st, 9, outcome->duration_ms);
+    bind_opt(self, st, 10, outcome->result_kind);
+    bind_blob(self, st, 11, outcome->result);
+    bind_text(self, st, 12, outcome->reason);
+    bind_text(self, st, 13, outcome->error);
+    bind_text(self, st, 14, outcome->traceback);
+    if (sqlite_run(self, st) != STORE_OK)
+        return STORE_FAILED;
+    if (change->at_ms)
+        note_leaving(self, change);
+    if (change->to != REEVE_STATE_FAILED)
+        return STORE_OK;
+    if (put_tries(self, change) != STORE_OK)
+        return STORE_FAILED;
+    return run_int(self, ST_PUT_DEAD, dead_key(change->record));
+}
+
+static int enter(sqlite_store_t *self, const change_t *change)
+{
+    switch (change->to) {
+    case REEVE_STATE_QUEUED:
+    case REEVE_STATE_SCHEDULED:
+        return put_waiting(self, change);
+    case REEVE_STATE_PROCESSING:
+        return put_lease(self, change);
+    case REEVE_STATE_UNKNOWN:
+        return sqlite_remove(self, change->record->seq, true);
+    default:
+        return put_done(self, change);
+    }
+}
+
+static int apply(store_t *store, const change_t *change)
+{
+    sqlite_store_t *self = self_of(store);
+    count_move(self, change);
+    if (leave(self, change) != STORE_OK)
+        return STORE_FAILED;
+    return enter(self, change);
+}
+
+/* ---- transactions --------------------------------------------------------------------------- */
+
+static int begin(store_t *store)
+{
+    return sqlite_run(self_of(store), ST_BEGIN);
+}
+
+static int commit(store_t *store)
+{
+    sqlite_store_t *self = self_of(store);
+    if (write_counters(self) != STORE_OK || sqlite_write_leaving(self) != STORE_OK)
+        return STORE_FAILED;
+    if (self->added) {
+        int rc = id_index_step(self->ids, ID_STEP_BASE + self->added * ID_STEP_PER_TASK);
+        self->added = 0;
+        if (rc != SQLITE_OK)
+            return sqlite_check_index(self, rc);
+    }
+    return sqlite_run(self, ST_COMMIT);
+}
+
+static const char *error_text(const store_t *store)
+{
+    return ((const sqlite_store_t *)store)->error;
+}
+
+static id_update_t *id_update(store_t *store)
+{
+    return id_index_take_update(self_of(store)->ids);
+}
+
+static const store_identity_t *identity(const store_t *store)
+{
+    return &((const sqlite_store_t *)store)->identity;
+}
+
+static void close_store(store_t **store)
+{
+    sqlite_store_t *self = self_of(*store);
+    if (self->ids)
+        id_index_close(&self->ids);
+    for (int i = 0; i < ST_COUNT; i++)
+        sqlite3_finalize(self->statements[i]);
+    sqlite3_close(self->db);
+    if (self->lock_fd >= 0)
+        close(self->lock_fd);
+    for (uint32_t i = 0; i < self->counter_capacity; i++)
+        free(self->counters[i].name);
+    free(self->counters);
+    free(self->dirty);
+    free(self->leaving);
+    free(self);
+    *store = NULL;
+}
+
+static const store_ops_t ops = {
+    .identity = identity,
+    .recover = sqlite_recover,
+    .begin = begin,
+    .apply = apply,
+    .commit = commit,
+    .find = sqlite_find,
+    .load = sqlite_load,
+    .due = sqlite_due,
+    .dead = sqlite_dead,
+    .biography = sqlite_biography,
+    .maintain = sqlite_maintain,
+    .id_update = id_update,
+    .error = error_text,
+    .close = close_store,
+};
+
+sqlite_store_t *sqlite_new(void)
+{
+    sqlite_store_t *self = mem_zalloc(sizeof *self);
+    self->base.ops = &ops;
+    self->lock_fd = -1;
+    return self;
+}
+
+int sqlite_prepare(sqlite_store_t *self)
+{
+    for (int i = 0; i < ST_COUNT; i++)
+        if (sqlite3_prepare_v3(self->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &self->statements[i], NULL) != SQLITE_OK)
+            return sqlite_fail(self, sql[i]);
+    return STORE_OK;
+}

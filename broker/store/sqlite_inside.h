@@ -1,0 +1,132 @@
+/*  What the files of the SQLite store share. */
+
+#ifndef REEVE_BROKER_STORE_SQLITE_INSIDE_H
+#define REEVE_BROKER_STORE_SQLITE_INSIDE_H
+
+#include <sqlite3.h>
+
+#include "broker/store/id_hash.h"
+#include "broker/store/id_index.h"
+#include "broker/store/sqlite.h"
+
+/*  Prepared statements: X (name, SQL). */
+#define STATEMENTS(X)                                                                              \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(PUT_META, "REPLACE INTO meta VALUES (?, ?)")                                                 \
+    X(PUT_QUEUE, "REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)")                                   \
+    X(PUT_TASK, "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")           \
+    X(CUT_TASK, "DELETE FROM task WHERE seq = ?")                                                  \
+    X(GET_TASK, "SELECT id, queue_id, name, origin, priority, created_ms, run_at_ms, expires_ms, " \
+                "timeout_ms, backoff_ms, max_retries, body_kind, reply_to, body "                  \
+                "FROM task WHERE seq = ?")                                                         \
+    X(GET_ID, "SELECT id FROM task WHERE seq = ?")                                                 \
+    X(PUT_READY, "INSERT INTO ready VALUES (?)")                                                   \
+    X(CUT_READY, "DELETE FROM ready WHERE key = ?")                                                \
+    X(PUT_SCHEDULED, "INSERT INTO scheduled VALUES (?, ?)")                                        \
+    X(CUT_SCHEDULED, "DELETE FROM scheduled WHERE seq = ?")                                        \
+    X(GET_SCHEDULED, "SELECT due_ms FROM scheduled WHERE seq = ?")                                 \
+    X(PUT_EXPIRY, "INSERT INTO expiry VALUES (?, ?)")                                              \
+    X(CUT_EXPIRY, "DELETE FROM expiry WHERE expires_ms = ? AND seq = ?")                           \
+    X(PUT_LEASE, "INSERT INTO lease VALUES (?, ?, ?, ?)")                                          \
+    X(CUT_LEASE, "DELETE FROM lease WHERE seq = ?")                                                \
+    X(GET_LEASE, "SELECT attempt, started_ms, worker FROM lease WHERE seq = ?")                    \
+    X(PUT_TRIES, "REPLACE INTO tries VALUES (?, ?, ?, ?)")                                         \
+    X(CUT_TRIES, "DELETE FROM tries WHERE seq = ?")                                                \
+    X(GET_TRIES, "SELECT attempts, failures, deaths FROM tries WHERE seq = ?")                     \
+    X(PUT_ATTEMPT, "REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                   \
+    X(CUT_ATTEMPTS, "DELETE FROM attempt WHERE seq = ?")                                           \
+    X(GET_ATTEMPTS, "SELECT number, ending, worker, started_ms, ended_ms, duration_ms, reason, "   \
+                    "error, traceback FROM attempt WHERE seq = ? ORDER BY number")                 \
+    X(PUT_DONE, "INSERT INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
+    X(CUT_DONE, "DELETE FROM done WHERE seq = ?")                                                  \
+    X(GET_DONE, "SELECT state, remove_at_ms, attempts, ending, worker, started_ms, ended_ms, "     \
+                "duration_ms, result_kind, result, reason, error, traceback FROM done "            \
+                "WHERE seq = ?")                                                                   \
+    X(PUT_DEAD, "INSERT INTO dead VALUES (?)")                                                     \
+    X(CUT_DEAD, "DELETE FROM dead WHERE key = ?")                                                  \
+    X(PUT_SWEEP, "REPLACE INTO sweep VALUES (?, ?, ?)")                                            \
+    X(CUT_SWEEP, "DELETE FROM sweep WHERE remove_at_ms = ? AND number = ?")                        \
+    X(GET_SWEEP, "SELECT remove_at_ms, number, seqs FROM sweep WHERE remove_at_ms <= ? LIMIT 1")   \
+    X(PAGE_READY, "SELECT key FROM ready WHERE key > ? AND key < ? ORDER BY key LIMIT ?")          \
+    X(PAGE_DEAD, "SELECT key FROM dead WHERE key > ? AND key < ? ORDER BY key LIMIT ?")            \
+    X(PAGE_DUE, "SELECT seq, due_ms FROM scheduled WHERE due_ms <= ? ORDER BY due_ms LIMIT ?")     \
+    X(PAGE_EXPIRED, "SELECT seq FROM expiry WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?")    \
+    X(NEXT_DUE, "SELECT min(due_ms) FROM scheduled WHERE due_ms > ?")                              \
+    X(NEXT_EXPIRY, "SELECT expires_ms FROM expiry WHERE expires_ms > ? LIMIT 1")
+
+typedef enum statement {
+#define X(name, sql) ST_##name,
+    STATEMENTS(X)
+#undef X
+        ST_COUNT
+} statement_t;
+
+/*  A queue as this transaction leaves it. */
+typedef struct counter {
+    char *name;
+    int64_t waiting, scheduled, dead, bytes;
+    bool dirty;
+} counter_t;
+
+/*  A task that ended in this transaction and when it may be removed. */
+typedef struct leaving {
+    int64_t remove_at_ms;
+    uint64_t seq;
+} leaving_t;
+
+typedef struct sqlite_store {
+    store_t base;
+    sqlite3 *db;
+    int lock_fd;
+    sqlite3_stmt *statements[ST_COUNT];
+    store_identity_t identity;
+    uint64_t reserved_seq; /* numbers below this are reserved in meta */
+    uint64_t sweep_number;
+    counter_t *counters; /* by queue id */
+    uint32_t counter_capacity;
+    uint32_t *dirty;
+    size_t dirty_count, dirty_capacity;
+    leaving_t *leaving;
+    size_t leaving_count, leaving_capacity;
+    id_index_t *ids;
+    size_t added; /* tasks in this transaction */
+    char error[512];
+} sqlite_store_t;
+
+/*  Runs a statement that returns no rows. Bindings: see bind_… */
+int sqlite_run(sqlite_store_t *self, statement_t statement);
+/*  Steps to the next row: 1 row, 0 none (and resets), STORE_FAILED. */
+int sqlite_row(sqlite_store_t *self, statement_t statement);
+void sqlite_done(sqlite_store_t *self, statement_t statement);
+/*  Notes what failed. Returns STORE_FAILED. */
+int sqlite_fail(sqlite_store_t *self, const char *what);
+int sqlite_check_index(sqlite_store_t *self, int rc);
+
+void bind_int(sqlite_store_t *self, statement_t statement, int at, int64_t value);
+void bind_opt(sqlite_store_t *self, statement_t statement, int at, int64_t value); /* 0: NULL */
+/*  The bytes must live until the statement ran. Empty: NULL. */
+void bind_text(sqlite_store_t *self, statement_t statement, int at, slice_t text);
+void bind_blob(sqlite_store_t *self, statement_t statement, int at, slice_t blob);
+slice_t column_slice(sqlite3_stmt *statement, int at);
+
+/*  sqlite_read.c: the reading half of store_ops_t. */
+int sqlite_recover(store_t *store, const store_recovery_t *recovery);
+int sqlite_find(store_t *store, slice_t id, page_t *out);
+int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out);
+int sqlite_due(store_t *store, int64_t until_ms, page_t *out);
+int sqlite_dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit, page_t *out);
+int sqlite_biography(store_t *store, slice_t id, biography_t *out);
+
+/*  sqlite_maintain.c */
+int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);
+int sqlite_write_leaving(sqlite_store_t *self);
+int sqlite_remove(sqlite_store_t *self, uint64_t seq, bool tried);
+
+/*  sqlite.c */
+sqlite_store_t *sqlite_new(void);
+int sqlite_prepare(sqlite_store_t *self);
+/*  The queue's counter; room is made for it. Nameless until named. */
+counter_t *sqlite_counter(sqlite_store_t *self, uint32_t queue_id);
+
+#endif

@@ -1,0 +1,217 @@
+/*  Opening the SQLite store: the lock, pragmas, migrations, and what outlives a broker. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "broker/store/schema.h"
+#include "broker/store/sqlite_inside.h"
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/uuid7.h"
+
+/*  "Reev": tells our databases from others' (PRAGMA application_id). */
+enum { APPLICATION_ID = 0x52656576 };
+enum { WAL_PAGES = 4000, WAL_BYTES = 64 << 20, CACHE_KIB = 16 << 10 };
+
+static int execute(sqlite_store_t *self, const char *text)
+{
+    if (sqlite3_exec(self->db, text, NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_fail(self, "set-up");
+    return STORE_OK;
+}
+
+static int64_t pragma(sqlite_store_t *self, const char *text)
+{
+    sqlite3_stmt *st = NULL;
+    int64_t value = -1;
+    if (sqlite3_prepare_v2(self->db, text, -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW)
+        value = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return value;
+}
+
+static int migrate(sqlite_store_t *self)
+{
+    for (int64_t version = pragma(self, "PRAGMA user_version"); version < SCHEMA_VERSION;
+         version++) {
+        char finish[96];
+        snprintf(finish, sizeof finish,
+                 "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID,
+                 (int)version + 1);
+        if (execute(self, "BEGIN EXCLUSIVE") != STORE_OK ||
+            execute(self, schema_migrations[version]) != STORE_OK ||
+            (version == 0 && execute(self, ID_INDEX_SCHEMA) != STORE_OK) ||
+            execute(self, finish) != STORE_OK)
+            return STORE_FAILED;
+    }
+    return STORE_OK;
+}
+
+static int put_meta(sqlite_store_t *self, const char *key, slice_t blob, int64_t number)
+{
+    bind_text(self, ST_PUT_META, 1, slice_str(key));
+    if (blob.data)
+        bind_blob(self, ST_PUT_META, 2, blob);
+    else
+        bind_int(self, ST_PUT_META, 2, number);
+    return sqlite_run(self, ST_PUT_META);
+}
+
+/*  Reads a meta value as a number or into `size` bytes; false when it is absent. */
+static bool get_meta(sqlite_store_t *self, const char *key, void *bytes, size_t size,
+                     int64_t *number)
+{
+    sqlite3_stmt *st = NULL;
+    bool found = false;
+    if (sqlite3_prepare_v2(self->db, "SELECT value FROM meta WHERE key = ?", -1, &st, NULL) ==
+        SQLITE_OK) {
+        sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+        found = sqlite3_step(st) == SQLITE_ROW;
+        if (found && number)
+            *number = sqlite3_column_int64(st, 0);
+        else if (found && (size_t)sqlite3_column_bytes(st, 0) == size)
+            memcpy(bytes, sqlite3_column_blob(st, 0), size);
+    }
+    sqlite3_finalize(st);
+    return found;
+}
+
+static int make_identity(sqlite_store_t *self)
+{
+    store_identity_t *identity = &self->identity;
+    uuid7_t generator;
+    uuid7_init(&generator);
+    uuid7_next(&generator, clock_wall_ms(), identity->broker_id);
+    randombytes_buf(identity->token_key, sizeof identity->token_key);
+    randombytes_buf(&identity->id_seed, sizeof identity->id_seed);
+    if (put_meta(self, "broker_id", slice(identity->broker_id, 37), 0) != STORE_OK ||
+        put_meta(self, "token_key", slice(identity->token_key, 16), 0) != STORE_OK ||
+        put_meta(self, "id_seed", slice(&identity->id_seed, 8), 0) != STORE_OK)
+        return STORE_FAILED;
+    return STORE_OK;
+}
+
+static int identify(sqlite_store_t *self)
+{
+    store_identity_t *identity = &self->identity;
+    if (sqlite_run(self, ST_BEGIN) != STORE_OK)
+        return STORE_FAILED;
+    bool known = get_meta(self, "broker_id", identity->broker_id, 37, NULL) &&
+                 get_meta(self, "token_key", identity->token_key, 16, NULL) &&
+                 get_meta(self, "id_seed", &identity->id_seed, 8, NULL);
+    if (!known && make_identity(self) != STORE_OK)
+        return STORE_FAILED;
+    int64_t epoch = 0, next_seq = 1;
+    get_meta(self, "epoch", NULL, 0, &epoch);
+    get_meta(self, "next_seq", NULL, 0, &next_seq);
+    identity->epoch = (uint64_t)epoch + 1;
+    identity->next_seq = (uint64_t)next_seq;
+    self->reserved_seq = (uint64_t)next_seq;
+    identity->next_queue_id = (uint32_t)pragma(self, "SELECT ifnull(max(id), 0) + 1 FROM queue");
+    self->sweep_number = (uint64_t)pragma(self, "SELECT ifnull(max(number), 0) + 1 FROM sweep");
+    if (put_meta(self, "epoch", (slice_t){0}, epoch + 1) != STORE_OK)
+        return STORE_FAILED;
+    return sqlite_run(self, ST_COMMIT);
+}
+
+static int configure(sqlite_store_t *self)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "PRAGMA auto_vacuum = INCREMENTAL;"
+             "PRAGMA journal_mode = WAL;"
+             "PRAGMA synchronous = FULL;"
+             "PRAGMA wal_autocheckpoint = %d;"
+             "PRAGMA journal_size_limit = %d;"
+             "PRAGMA cache_size = -%d;"
+             "PRAGMA temp_store = MEMORY;",
+             WAL_PAGES, WAL_BYTES, CACHE_KIB);
+    return execute(self, text);
+}
+
+static int lock(sqlite_store_t *self, const char *path)
+{
+    char *name = mem_alloc(strlen(path) + sizeof ".lock");
+    sprintf(name, "%s.lock", path);
+    self->lock_fd = open(name, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    free(name);
+    if (self->lock_fd < 0)
+        return -1;
+    return flock(self->lock_fd, LOCK_EX | LOCK_NB);
+}
+
+/*  Whether the file is ours, empty, or somebody else's database. */
+static sqlite_open_result_t judge(sqlite_store_t *self, const char *path, char *problem,
+                                  size_t size)
+{
+    int64_t application = pragma(self, "PRAGMA application_id");
+    int64_t tables = pragma(self, "SELECT count(*) FROM sqlite_master");
+    int64_t version = pragma(self, "PRAGMA user_version");
+    if (tables < 0 || (tables > 0 && application != APPLICATION_ID)) {
+        snprintf(problem, size, "%s is not a Reeve database", path);
+        return SQLITE_OPEN_FOREIGN;
+    }
+    if (version > SCHEMA_VERSION) {
+        snprintf(problem, size, "%s has schema %d, newer than this program's %d; use a newer Reeve",
+                 path, (int)version, SCHEMA_VERSION);
+        return SQLITE_OPEN_NEWER;
+    }
+    return SQLITE_OPENED;
+}
+
+static sqlite_open_result_t open_files(sqlite_store_t *self, const char *path, char *problem,
+                                       size_t size)
+{
+    if (lock(self, path) != 0) {
+        bool taken = errno == EWOULDBLOCK;
+        snprintf(problem, size, taken ? "%s is in use by another broker (%s.lock)" : "%s.lock: %s",
+                 path, taken ? path : strerror(errno));
+        return taken ? SQLITE_OPEN_LOCKED : SQLITE_OPEN_CANNOT;
+    }
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(path, &self->db, flags, NULL) != SQLITE_OK) {
+        snprintf(problem, size, "%s: %s", path, sqlite3_errmsg(self->db));
+        return SQLITE_OPEN_CANNOT;
+    }
+    return judge(self, path, problem, size);
+}
+
+static uint64_t hash_id(void *context, const void *id, size_t size)
+{
+    const sqlite_store_t *self = context;
+    return id_hash(self->identity.id_seed, slice(id, size));
+}
+
+static int open_index(sqlite_store_t *self)
+{
+    return sqlite_check_index(self, id_index_open(&self->ids, self->db, hash_id, self));
+}
+
+sqlite_open_result_t sqlite_store_open(const char *path, store_t **store, char *problem,
+                                       size_t problem_size)
+{
+    *store = NULL;
+    sqlite_store_t *self = sqlite_new();
+    sqlite_open_result_t result = open_files(self, path, problem, problem_size);
+    if (result == SQLITE_OPENED) {
+        bool ready = configure(self) == STORE_OK && migrate(self) == STORE_OK &&
+                     sqlite_prepare(self) == STORE_OK && identify(self) == STORE_OK &&
+                     open_index(self) == STORE_OK;
+        if (!ready) {
+            snprintf(problem, problem_size, "%s: %s", path, self->error);
+            result = SQLITE_OPEN_CANNOT;
+        }
+    }
+    store_t *base = &self->base;
+    if (result == SQLITE_OPENED)
+        *store = base;
+    else
+        base->ops->close(&base);
+    return result;
+}

@@ -1,0 +1,386 @@
+/*  The reading half of the SQLite store: tasks by id, pages of them, recovery. */
+
+#include <stdlib.h>
+
+#include "broker/store/sqlite_inside.h"
+#include "common/limits.h"
+#include "common/mem.h"
+
+enum { PAGE_BYTES = 4 << 20, DUE_TASKS = 512 };
+
+static sqlite_store_t *self_of(store_t *store)
+{
+    return (sqlite_store_t *)store;
+}
+
+/*  The task's record, or NULL when there is no such row (*rc tells failure from absence). */
+static record_t *get_record(sqlite_store_t *self, uint64_t seq, int *rc)
+{
+    bind_int(self, ST_GET_TASK, 1, (int64_t)seq);
+    int row = sqlite_row(self, ST_GET_TASK);
+    *rc = row < 0 ? STORE_FAILED : STORE_OK;
+    if (row <= 0)
+        return NULL;
+    sqlite3_stmt *st = self->statements[ST_GET_TASK];
+    uint32_t queue_id = (uint32_t)sqlite3_column_int64(st, 1);
+    const char *queue = queue_id < self->counter_capacity && self->counters[queue_id].name
+                            ? self->counters[queue_id].name
+                            : "";
+    task_spec_t spec = {
+        .id = column_slice(st, 0),
+        .queue = slice_str(queue),
+        .task_name = column_slice(st, 2),
+        .origin = column_slice(st, 3),
+        .priority = (uint8_t)sqlite3_column_int(st, 4),
+        .created_ms = sqlite3_column_int64(st, 5),
+        .run_at_ms = sqlite3_column_int64(st, 6),
+        .expires_ms = sqlite3_column_int64(st, 7),
+        .timeout_ms = sqlite3_column_int64(st, 8),
+        .backoff_ms = sqlite3_column_int64(st, 9),
+        .max_retries = sqlite3_column_int(st, 10) - 1,
+        .body_kind = (uint8_t)sqlite3_column_int(st, 11),
+        .reply_to = column_slice(st, 12),
+        .body = column_slice(st, 13),
+    };
+    record_t *record = record_new(&spec, seq, queue_id);
+    sqlite_done(self, ST_GET_TASK);
+    return record;
+}
+
+static int get_tries(sqlite_store_t *self, uint64_t seq, tries_t *tries)
+{
+    bind_int(self, ST_GET_TRIES, 1, (int64_t)seq);
+    int row = sqlite_row(self, ST_GET_TRIES);
+    if (row == 1) {
+        sqlite3_stmt *st = self->statements[ST_GET_TRIES];
+        *tries = (tries_t){(uint32_t)sqlite3_column_int64(st, 0),
+                           (uint32_t)sqlite3_column_int64(st, 1),
+                           (uint32_t)sqlite3_column_int64(st, 2)};
+        sqlite_done(self, ST_GET_TRIES);
+    }
+    return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
+/*  How the task ended, if it has: state, attempts and outcome. 1, 0 or STORE_FAILED. */
+static int get_done(sqlite_store_t *self, loaded_t *loaded)
+{
+    bind_int(self, ST_GET_DONE, 1, (int64_t)loaded->record->seq);
+    int row = sqlite_row(self, ST_GET_DONE);
+    if (row <= 0)
+        return row;
+    sqlite3_stmt *st = self->statements[ST_GET_DONE];
+    loaded->state = (reeve_state_t)sqlite3_column_int(st, 0);
+    loaded->at_ms = sqlite3_column_int64(st, 1);
+    loaded->tries.attempts = (uint32_t)sqlite3_column_int64(st, 2);
+    loaded->outcome = outcome_new(&(outcome_spec_t){
+        .ending = (ending_t)sqlite3_column_int(st, 3),
+        .attempt = loaded->tries.attempts,
+        .worker = column_slice(st, 4),
+        .started_ms = sqlite3_column_int64(st, 5),
+        .ended_ms = sqlite3_column_int64(st, 6),
+        .duration_ms = sqlite3_column_int64(st, 7),
+        .result_kind = (uint8_t)sqlite3_column_int(st, 8),
+        .result = column_slice(st, 9),
+        .reason = column_slice(st, 10),
+        .error = column_slice(st, 11),
+        .traceback = column_slice(st, 12),
+    });
+    sqlite_done(self, ST_GET_DONE);
+    return 1;
+}
+
+static int get_lease(sqlite_store_t *self, loaded_t *loaded)
+{
+    bind_int(self, ST_GET_LEASE, 1, (int64_t)loaded->record->seq);
+    int row = sqlite_row(self, ST_GET_LEASE);
+    if (row <= 0)
+        return row;
+    sqlite3_stmt *st = self->statements[ST_GET_LEASE];
+    loaded->state = REEVE_STATE_PROCESSING;
+    loaded->tries.attempts = (uint32_t)sqlite3_column_int64(st, 0);
+    loaded->at_ms = sqlite3_column_int64(st, 1);
+    slice_t worker = column_slice(st, 2);
+    loaded->worker = mem_strndup(worker.data, worker.size);
+    sqlite_done(self, ST_GET_LEASE);
+    return 1;
+}
+
+static int get_scheduled(sqlite_store_t *self, loaded_t *loaded)
+{
+    bind_int(self, ST_GET_SCHEDULED, 1, (int64_t)loaded->record->seq);
+    int row = sqlite_row(self, ST_GET_SCHEDULED);
+    if (row <= 0)
+        return row;
+    loaded->state = REEVE_STATE_SCHEDULED;
+    loaded->at_ms = sqlite3_column_int64(self->statements[ST_GET_SCHEDULED], 0);
+    sqlite_done(self, ST_GET_SCHEDULED);
+    return 1;
+}
+
+/*  A task whatever its state: which of the state tables has it. */
+static int get_any(sqlite_store_t *self, uint64_t seq, loaded_t *loaded)
+{
+    int rc;
+    loaded->record = get_record(self, seq, &rc);
+    if (loaded->record == NULL)
+        return rc;
+    if (get_tries(self, seq, &loaded->tries) != STORE_OK)
+        return STORE_FAILED;
+    int found = get_done(self, loaded);
+    if (found == 0)
+        found = get_lease(self, loaded);
+    if (found == 0)
+        found = get_scheduled(self, loaded);
+    if (found == 0)
+        loaded->state = REEVE_STATE_QUEUED;
+    return found < 0 ? STORE_FAILED : STORE_OK;
+}
+
+/*  Looking for the task of an id among those whose hash fits. */
+typedef struct search {
+    sqlite_store_t *self;
+    slice_t id;
+    uint64_t seq; /* found; 0 not yet */
+    bool failed;
+} search_t;
+
+static bool is_it(void *context, uint64_t seq)
+{
+    search_t *search = context;
+    sqlite_store_t *self = search->self;
+    bind_int(self, ST_GET_ID, 1, (int64_t)seq);
+    int row = sqlite_row(self, ST_GET_ID);
+    search->failed = row < 0;
+    if (row == 1) {
+        if (slice_eq(column_slice(self->statements[ST_GET_ID], 0), search->id))
+            search->seq = seq;
+        sqlite_done(self, ST_GET_ID);
+    }
+    return search->failed || search->seq != 0;
+}
+
+/*  The task's number by its id; 0 when there is none. */
+static int seq_of(sqlite_store_t *self, slice_t id, uint64_t *seq)
+{
+    search_t search = {.self = self, .id = id};
+    int rc = id_index_find(self->ids, id_hash(self->identity.id_seed, id), is_it, &search);
+    *seq = search.seq;
+    return search.failed ? STORE_FAILED : sqlite_check_index(self, rc);
+}
+
+int sqlite_find(store_t *store, slice_t id, page_t *out)
+{
+    sqlite_store_t *self = self_of(store);
+    uint64_t seq;
+    if (seq_of(self, id, &seq) != STORE_OK)
+        return STORE_FAILED;
+    return seq ? get_any(self, seq, page_add(out)) : STORE_OK;
+}
+
+/*  The keys a page statement yields, up to `limit`. */
+static int get_keys(sqlite_store_t *self, statement_t statement, uint64_t *keys, size_t limit,
+                    size_t *count)
+{
+    int row;
+    *count = 0;
+    while ((row = sqlite_row(self, statement)) == 1) {
+        keys[(*count)++] = (uint64_t)sqlite3_column_int64(self->statements[statement], 0);
+        if (*count == limit) {
+            sqlite_done(self, statement);
+            break;
+        }
+    }
+    return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
+int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out)
+{
+    sqlite_store_t *self = self_of(store);
+    uint64_t keys[LIMIT_PAGE_TASKS];
+    size_t count, bytes = 0;
+    bind_int(self, ST_PAGE_READY, 1, (int64_t)after);
+    bind_int(self, ST_PAGE_READY, 2,
+             (int64_t)((uint64_t)(queue_id + 1) << (KEY_SEQ_BITS + KEY_PRIORITY_BITS)));
+    bind_int(self, ST_PAGE_READY, 3, LIMIT_PAGE_TASKS);
+    if (get_keys(self, ST_PAGE_READY, keys, LIMIT_PAGE_TASKS, &count) != STORE_OK)
+        return STORE_FAILED;
+    out->more = count == LIMIT_PAGE_TASKS;
+    for (size_t i = 0; i < count; i++) {
+        if (bytes > PAGE_BYTES) {
+            out->more = true;
+            break;
+        }
+        int rc;
+        record_t *record = get_record(self, keys[i] & KEY_SEQ_MAX, &rc);
+        if (rc != STORE_OK)
+            return STORE_FAILED;
+        if (record == NULL)
+            continue;
+        loaded_t *loaded = page_add(out);
+        loaded->record = record;
+        loaded->state = REEVE_STATE_QUEUED;
+        if (get_tries(self, record->seq, &loaded->tries) != STORE_OK)
+            return STORE_FAILED;
+        bytes += record->spec.body.size;
+    }
+    return STORE_OK;
+}
+
+static int next_time(sqlite_store_t *self, statement_t statement, int64_t after_ms,
+                     int64_t *next_ms)
+{
+    bind_int(self, statement, 1, after_ms);
+    int row = sqlite_row(self, statement);
+    if (row < 0)
+        return STORE_FAILED;
+    if (row == 1) {
+        sqlite3_stmt *st = self->statements[statement];
+        if (sqlite3_column_type(st, 0) != SQLITE_NULL && sqlite3_column_int64(st, 0) < *next_ms)
+            *next_ms = sqlite3_column_int64(st, 0);
+        sqlite_done(self, statement);
+    }
+    return STORE_OK;
+}
+
+int sqlite_due(store_t *store, int64_t until_ms, page_t *out)
+{
+    static const statement_t pages[] = {ST_PAGE_DUE, ST_PAGE_EXPIRED};
+    sqlite_store_t *self = self_of(store);
+    out->next_ms = INT64_MAX;
+    for (int i = 0; i < 2; i++) {
+        uint64_t seqs[DUE_TASKS];
+        size_t count;
+        bind_int(self, pages[i], 1, until_ms);
+        bind_int(self, pages[i], 2, DUE_TASKS);
+        if (get_keys(self, pages[i], seqs, DUE_TASKS, &count) != STORE_OK)
+            return STORE_FAILED;
+        if (count == DUE_TASKS)
+            out->next_ms = until_ms; /* ask again at once */
+        for (size_t k = 0; k < count; k++) {
+            loaded_t *loaded = page_add(out);
+            if (get_any(self, seqs[k], loaded) != STORE_OK)
+                return STORE_FAILED;
+            if (loaded->record == NULL)
+                out->count--;
+        }
+    }
+    if (next_time(self, ST_NEXT_DUE, until_ms, &out->next_ms) != STORE_OK)
+        return STORE_FAILED;
+    return next_time(self, ST_NEXT_EXPIRY, until_ms, &out->next_ms);
+}
+
+int sqlite_dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit, page_t *out)
+{
+    sqlite_store_t *self = self_of(store);
+    uint64_t *keys = mem_alloc(limit * sizeof *keys);
+    size_t count;
+    uint64_t low = queue_id ? key_of(queue_id, 15, 0) : 0;
+    uint64_t high = queue_id ? key_of(queue_id + 1, 15, 0) : INT64_MAX;
+    bind_int(self, ST_PAGE_DEAD, 1, (int64_t)(after > low ? after : low));
+    bind_int(self, ST_PAGE_DEAD, 2, (int64_t)high);
+    bind_int(self, ST_PAGE_DEAD, 3, (int64_t)limit);
+    int rc = get_keys(self, ST_PAGE_DEAD, keys, limit, &count);
+    for (size_t i = 0; i < count && rc == STORE_OK; i++) {
+        loaded_t *loaded = page_add(out);
+        rc = get_any(self, keys[i] & KEY_SEQ_MAX, loaded);
+        if (loaded->record == NULL)
+            out->count--;
+        out->next = count == limit ? keys[i] : 0;
+    }
+    free(keys);
+    return rc;
+}
+
+static int get_attempts(sqlite_store_t *self, biography_t *out)
+{
+    sqlite3_stmt *st = self->statements[ST_GET_ATTEMPTS];
+    bind_int(self, ST_GET_ATTEMPTS, 1, (int64_t)out->task.record->seq);
+    int row;
+    while ((row = sqlite_row(self, ST_GET_ATTEMPTS)) == 1) {
+        out->attempts =
+            mem_realloc(out->attempts, (out->attempt_count + 1) * sizeof *out->attempts);
+        out->attempts[out->attempt_count++] = outcome_new(&(outcome_spec_t){
+            .attempt = (uint32_t)sqlite3_column_int64(st, 0),
+            .ending = (ending_t)sqlite3_column_int(st, 1),
+            .worker = column_slice(st, 2),
+            .started_ms = sqlite3_column_int64(st, 3),
+            .ended_ms = sqlite3_column_int64(st, 4),
+            .duration_ms = sqlite3_column_int64(st, 5),
+            .reason = column_slice(st, 6),
+            .error = column_slice(st, 7),
+            .traceback = column_slice(st, 8),
+        });
+    }
+    return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
+int sqlite_biography(store_t *store, slice_t id, biography_t *out)
+{
+    sqlite_store_t *self = self_of(store);
+    uint64_t seq;
+    if (seq_of(self, id, &seq) != STORE_OK)
+        return STORE_FAILED;
+    if (seq == 0)
+        return STORE_OK;
+    if (get_any(self, seq, &out->task) != STORE_OK)
+        return STORE_FAILED;
+    out->found = out->task.record != NULL;
+    return out->found ? get_attempts(self, out) : STORE_OK;
+}
+
+/* ---- recovery ------------------------------------------------------------------------------- */
+
+static void remember_queue(sqlite_store_t *self, const stored_queue_t *queue)
+{
+    *sqlite_counter(self, queue->id) = (counter_t){.name = mem_strdup(queue->name),
+                                            .waiting = (int64_t)queue->waiting,
+                                            .scheduled = (int64_t)queue->scheduled,
+                                            .dead = (int64_t)queue->dead,
+                                            .bytes = (int64_t)queue->bytes};
+}
+
+static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(self->db, "SELECT id, name, waiting, scheduled, dead, bytes FROM queue",
+                           -1, &st, NULL) != SQLITE_OK)
+        return sqlite_fail(self, "reading queues");
+    int rc;
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        stored_queue_t queue = {.id = (uint32_t)sqlite3_column_int64(st, 0),
+                                .name = (const char *)sqlite3_column_text(st, 1),
+                                .waiting = (uint64_t)sqlite3_column_int64(st, 2),
+                                .scheduled = (uint64_t)sqlite3_column_int64(st, 3),
+                                .dead = (uint64_t)sqlite3_column_int64(st, 4),
+                                .bytes = (uint64_t)sqlite3_column_int64(st, 5)};
+        remember_queue(self, &queue);
+        recovery->queue(&queue, recovery->arg);
+    }
+    sqlite3_finalize(st);
+    return rc == SQLITE_DONE ? STORE_OK : sqlite_fail(self, "reading queues");
+}
+
+static int recover_leases(sqlite_store_t *self, const store_recovery_t *recovery)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(self->db, "SELECT seq FROM lease", -1, &st, NULL) != SQLITE_OK)
+        return sqlite_fail(self, "reading leases");
+    int rc;
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        loaded_t loaded = {0};
+        if (get_any(self, (uint64_t)sqlite3_column_int64(st, 0), &loaded) != STORE_OK)
+            break;
+        if (loaded.record)
+            recovery->lease(&loaded, recovery->arg);
+    }
+    sqlite3_finalize(st);
+    return rc == SQLITE_DONE ? STORE_OK : sqlite_fail(self, "reading leases");
+}
+
+int sqlite_recover(store_t *store, const store_recovery_t *recovery)
+{
+    sqlite_store_t *self = self_of(store);
+    if (recover_queues(self, recovery) != STORE_OK)
+        return STORE_FAILED;
+    return recover_leases(self, recovery);
+}

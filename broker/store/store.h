@@ -1,0 +1,90 @@
+/*  Durability behind one seam: what the writer thread asks of a store.
+
+    A store is used by one thread at a time. Work happens between `begin` and `commit`; reads see the
+    uncommitted writes of the same transaction. After any function but `find` and its kin failed, the
+    store must not be used except for `error` and `close`: the broker stops (contract, promise 7). */
+
+#ifndef REEVE_BROKER_STORE_STORE_H
+#define REEVE_BROKER_STORE_STORE_H
+
+#include "broker/core/record.h"
+
+enum { STORE_OK = 0, STORE_FAILED = -1 };
+
+typedef struct store store_t;
+
+/*  What a store holds when it is opened, for the core's recovery. */
+typedef struct stored_queue {
+    uint32_t id;
+    const char *name;
+    uint64_t waiting, scheduled, dead, bytes;
+} stored_queue_t;
+
+typedef struct store_recovery {
+    void *arg;
+    void (*queue)(const stored_queue_t *queue, void *arg);
+    void (*lease)(loaded_t *loaded, void *arg); /* takes the contents over */
+} store_recovery_t;
+
+/*  Facts about the database that outlive a broker. */
+typedef struct store_identity {
+    uint64_t epoch;        /* how many brokers have opened it, this one included */
+    uint8_t token_key[16]; /* wire/token.h */
+    uint64_t id_seed;      /* of id hashes */
+    uint64_t next_seq;     /* greater than every sequence number ever used */
+    uint32_t next_queue_id;
+    char broker_id[37];
+} store_identity_t;
+
+/*  One page of tasks. Zero-initialise; page_fini frees. */
+typedef struct page {
+    loaded_t *items;
+    size_t count;
+    bool more;
+    uint64_t next;   /* cursor of dead-letter pages; 0 at the end */
+    int64_t next_ms; /* `due`: when to ask again; INT64_MAX never */
+} page_t;
+
+loaded_t *page_add(page_t *page);
+void page_fini(page_t *page);
+
+/*  One task with its whole history. */
+typedef struct biography {
+    loaded_t task;
+    bool found;
+    outcome_t **attempts; /* those that did not end in success, oldest first */
+    size_t attempt_count;
+} biography_t;
+
+void biography_fini(biography_t *biography);
+
+typedef struct store_ops {
+    const store_identity_t *(*identity)(const store_t *store);
+    /*  Calls back for every queue, then for every lease. Once, before the first begin. */
+    int (*recover)(store_t *store, const store_recovery_t *recovery);
+    int (*begin)(store_t *store);
+    /*  Writes one move of one task; `change` is borrowed until commit. */
+    int (*apply)(store_t *store, const change_t *change);
+    /*  Makes everything since begin durable; returns when it is (fsync done). */
+    int (*commit)(store_t *store);
+    /*  Reads. Inside begin … commit. */
+    int (*find)(store_t *store, slice_t id, page_t *out); /* 0 or 1 items */
+    int (*load)(store_t *store, uint32_t queue_id, uint64_t after, page_t *out);
+    int (*due)(store_t *store, int64_t until_ms, page_t *out);
+    int (*dead)(store_t *store, uint32_t queue_id, uint64_t after, size_t limit, page_t *out);
+    int (*biography)(store_t *store, slice_t id, biography_t *out);
+    /*  Does up to `budget` small steps of housekeeping inside begin … commit: removes ended tasks
+        whose retention was over at now_ms, keeps the indexes tidy. *more: there is more to do. */
+    int (*maintain)(store_t *store, int64_t now_ms, int budget, bool *more);
+    /*  What the id filter must learn since the last call; the caller takes it; NULL: nothing. */
+    struct id_update *(*id_update)(store_t *store);
+    /*  What failed, for people. Valid until the next call. */
+    const char *(*error)(const store_t *store);
+    void (*close)(store_t **store);
+} store_ops_t;
+
+struct store {
+    const store_ops_t *ops;
+};
+
+#endif

@@ -1,0 +1,62 @@
+/*  The writer thread: group commit.
+
+    The reactor hands over batches of requests; the writer takes everything that has queued up, does
+    it in one transaction with one sync, and gives the batches back with their answers. What arrives
+    during a sync is the next transaction, so batches grow with load and a lone task never waits for
+    company. A batch comes back only when all its changes are durable. */
+
+#ifndef REEVE_BROKER_STORE_WRITER_H
+#define REEVE_BROKER_STORE_WRITER_H
+
+#include "broker/core/effect.h"
+#include "broker/store/id_filter.h"
+#include "broker/store/store.h"
+
+typedef enum request_kind {
+    REQUEST_EFFECT,    /* a store effect of the core */
+    REQUEST_BIOGRAPHY, /* one task with its history */
+    REQUEST_DEAD_LIST, /* a page of dead letters to show */
+} request_kind_t;
+
+typedef struct request {
+    request_kind_t kind;
+    effect_t effect; /* owned */
+    peer_t peer;     /* BIOGRAPHY, DEAD_LIST: who asked */
+    uint64_t corr;
+    int purpose;     /* the asker's own mark */
+    char *id;        /* BIOGRAPHY; owned */
+    uint32_t queue_id;
+    uint64_t after;
+    size_t limit;
+    page_t page;           /* the answer: FIND LOAD DUE DEAD DEAD_LIST */
+    biography_t biography; /* the answer */
+} request_t;
+
+typedef struct batch {
+    request_t *items;
+    size_t count, capacity;
+    uint64_t changes;     /* how many of the items are changes */
+    id_update_t *ids;     /* for the id filter; NULL mostly; the receiver takes it */
+    bool failed;          /* the store failed; nothing of this batch may be believed */
+    int64_t commit_us;    /* how long begin … commit took */
+    struct batch *next;
+} batch_t;
+
+batch_t *batch_new(void);
+/*  A new zeroed request at the end; valid until the next call. */
+request_t *batch_add(batch_t *batch, request_kind_t kind);
+void batch_destroy(batch_t **batch);
+
+typedef struct writer writer_t;
+
+/*  Starts the thread on a store, which it uses alone from now on. Finished batches are announced on
+    the eventfd `notify_fd`. */
+writer_t *writer_start(store_t *store, int notify_fd);
+/*  Takes the batch. Reactor thread; never blocks on disk. */
+void writer_submit(writer_t *self, batch_t **batch);
+/*  The next finished batch in order, or NULL. Reactor thread. */
+batch_t *writer_collect(writer_t *self);
+/*  Finishes what was submitted, then ends the thread; uncollected batches are destroyed. */
+void writer_stop(writer_t **self);
+
+#endif
