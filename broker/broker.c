@@ -1,0 +1,209 @@
+#include "broker/broker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "broker/core/core.h"
+#include "broker/http/http.h"
+#include "broker/net/reactor.h"
+#include "broker/store/sqlite.h"
+#include "common/clock.h"
+
+typedef struct broker {
+    config_t *config;
+    int argc;
+    char **argv;
+    store_t *store;
+    core_t *core;
+    reactor_t *reactor;
+    http_t *http;
+    uint64_t leases;
+} broker_t;
+
+static int complain(const char *event, const char *problem, int status)
+{
+    log_event(LOG_ERROR, event, F_STR("error", problem), F_INT("exit_status", status));
+    return status;
+}
+
+/*  Signals come over a descriptor to the reactor; blocked here, they are so in every thread. */
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int open_store(broker_t *self)
+{
+    char problem[600];
+    switch (sqlite_store_open(self->config->db, &self->store, problem, sizeof problem)) {
+    case SQLITE_OPENED:
+        return EX_OK;
+    case SQLITE_OPEN_LOCKED:
+        return complain("store_locked", problem, EX_TEMPFAIL);
+    case SQLITE_OPEN_FOREIGN:
+    case SQLITE_OPEN_NEWER:
+        return complain("store_refused", problem, EX_DATAERR);
+    case SQLITE_OPEN_CANNOT:
+        break;
+    }
+    return complain("store_cannot_open", problem, EX_CANTCREAT);
+}
+
+static void restore_queue(const stored_queue_t *queue, void *arg)
+{
+    core_restore_queue(((broker_t *)arg)->core, queue->id, queue->name, queue->waiting,
+                       queue->scheduled, queue->dead, queue->bytes);
+}
+
+static void restore_lease(loaded_t *loaded, void *arg)
+{
+    broker_t *self = arg;
+    self->leases++;
+    core_restore_lease(self->core, loaded, clock_mono_ms());
+}
+
+static int make_core(broker_t *self)
+{
+    const config_t *config = self->config;
+    const store_identity_t *identity = self->store->ops->identity(self->store);
+    self->core = core_new(&(core_config_t){.policy = config->defaults,
+                                           .named = config->queues,
+                                           .named_count = config->queue_count,
+                                           .heartbeat_ms = config->heartbeat_ms,
+                                           .liveness_ms = config->liveness_ms,
+                                           .mdp_liveness_ms = config->mdp_liveness_ms,
+                                           .mdp_timeout_ms = config->mdp_timeout_ms,
+                                           .grace_ms = config->grace_ms,
+                                           .max_queues = (uint32_t)config->max_queues,
+                                           .seed = (uint64_t)clock_wall_ms() ^ identity->id_seed,
+                                           .next_seq = identity->next_seq,
+                                           .next_queue_id = identity->next_queue_id});
+    store_recovery_t recovery = {self, restore_queue, restore_lease};
+    if (self->store->ops->recover(self->store, &recovery) != STORE_OK)
+        return complain("store_failed", self->store->ops->error(self->store), EX_IOERR);
+    core_totals_t totals = core_totals(self->core);
+    log_event(LOG_INFO, "recovered", F_STR("db", config->db),
+              F_INT("epoch", (int64_t)identity->epoch), F_INT("queues", (int64_t)totals.queues),
+              F_INT("waiting", (int64_t)totals.waiting),
+              F_INT("scheduled", (int64_t)totals.scheduled),
+              F_INT("processing", (int64_t)self->leases), F_INT("dead", (int64_t)totals.dead));
+    return EX_OK;
+}
+
+static int open_reactor(broker_t *self)
+{
+    char problem[600];
+    const config_t *config = self->config;
+    reactor_config_t reactor = {.endpoints = (const char *const *)config->bind,
+                                .endpoint_count = config->bind_count,
+                                .identity = self->store->ops->identity(self->store),
+                                .heartbeat_ms = config->heartbeat_ms,
+                                .liveness_ms = config->liveness_ms,
+                                .disk_reserve_bytes = config->disk_reserve_bytes,
+                                .db_path = config->db};
+    self->reactor = reactor_new(&reactor, self->core, self->store, problem, sizeof problem);
+    return self->reactor ? EX_OK : complain("cannot_bind", problem, EX_UNAVAILABLE);
+}
+
+static const char *not_ready_reason(void *arg)
+{
+    const broker_t *self = arg;
+    switch (reactor_health(self->reactor)) {
+    case HEALTH_READY:
+        return NULL;
+    case HEALTH_STARTING:
+        return "starting";
+    case HEALTH_DRAINING:
+        return "draining";
+    case HEALTH_FAILED:
+        return "store_failed";
+    case HEALTH_DISK_LOW:
+        break;
+    }
+    return "disk_low";
+}
+
+static int open_http(broker_t *self)
+{
+    char problem[400];
+    if (strcmp(self->config->http, "off") == 0)
+        return EX_OK;
+    self->http =
+        http_start(self->config->http, not_ready_reason, self, problem, sizeof problem);
+    if (self->http == NULL)
+        return complain("cannot_serve_http", problem, EX_UNAVAILABLE);
+    log_event(LOG_INFO, "serving_http", F_STR("address", self->config->http),
+              F_INT("port", http_port(self->http)));
+    return EX_OK;
+}
+
+/*  SIGHUP: policies and the log level are read again; the rest needs a restart. */
+static void reload(void *arg)
+{
+    broker_t *self = arg;
+    config_t fresh;
+    char problem[600] = "";
+    if (config_load(&fresh, self->argc, self->argv, problem, sizeof problem) == CONFIG_OK) {
+        core_set_policies(self->core, &fresh.defaults, fresh.queues, fresh.queue_count);
+        log_set_level(fresh.log_level);
+        log_event(LOG_INFO, "reloaded", F_INT("queues", (int64_t)fresh.queue_count));
+    } else {
+        log_event(LOG_ERROR, "reload_refused", F_STR("error", problem));
+    }
+    config_fini(&fresh);
+}
+
+static void close_all(broker_t *self)
+{
+    http_stop(&self->http);
+    reactor_destroy(&self->reactor);
+    core_destroy(&self->core);
+    if (self->store)
+        self->store->ops->close(&self->store);
+}
+
+int broker_run(config_t *config, int argc, char **argv)
+{
+    broker_t self = {.config = config, .argc = argc, .argv = argv};
+    log_set_format(config->log_format);
+    log_set_level(config->log_level);
+    block_signals();
+    raise_descriptor_limit();
+    if (sodium_init() < 0)
+        return complain("no_randomness", "libsodium cannot start", EX_OSERR);
+
+    int status = open_store(&self);
+    if (status == EX_OK)
+        status = make_core(&self);
+    if (status == EX_OK)
+        status = open_reactor(&self);
+    if (status == EX_OK)
+        status = open_http(&self);
+    if (status == EX_OK) {
+        log_event(LOG_INFO, "ready", F_STR("version", REEVE_VERSION), F_INT("pid", getpid()));
+        if (reactor_run(self.reactor, reload, &self) != 0)
+            status = EX_IOERR;
+        log_event(LOG_INFO, "stopped", F_INT("exit_status", status));
+    }
+    close_all(&self);
+    return status;
+}

@@ -1,0 +1,441 @@
+#include "broker/config.h"
+
+#include <czmq.h>
+#include <getopt.h>
+#include <stddef.h>
+
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/mem.h"
+#include "common/parse.h"
+
+/* ---- settings: one table for the file and for printing -------------------------------------- */
+
+typedef enum kind { TEXT, DURATION, SIZE, INTEGER, COUNT32, FORMAT, LEVEL } kind_t;
+
+typedef struct setting {
+    const char *section, *key;
+    kind_t kind;
+    size_t offset; /* in config_t, or in policy_t for policies */
+    int64_t min, max;
+} setting_t;
+
+#define BROKER(key, kind, member, min, max)                                                        \
+    {"broker", key, kind, offsetof(config_t, member), min, max}
+#define POLICY(key, kind, member, min, max)                                                        \
+    {"policy", key, kind, offsetof(policy_t, member), min, max}
+
+static const setting_t broker_settings[] = {
+    BROKER("db", TEXT, db, 0, 0),
+    BROKER("http", TEXT, http, 0, 0),
+    BROKER("log-format", FORMAT, log_format, 0, 0),
+    BROKER("log-level", LEVEL, log_level, 0, 0),
+    BROKER("heartbeat", DURATION, heartbeat_ms, 50, 60 * 1000),
+    BROKER("liveness", DURATION, liveness_ms, 100, 600 * 1000),
+    BROKER("grace", DURATION, grace_ms, 0, 600 * 1000),
+    BROKER("mdp-liveness", DURATION, mdp_liveness_ms, 100, 600 * 1000),
+    BROKER("mdp-timeout", DURATION, mdp_timeout_ms, 100, LIMIT_DURATION_MS),
+    BROKER("disk-reserve", SIZE, disk_reserve_bytes, 0, INT64_MAX),
+    BROKER("max-queues", INTEGER, max_queues, 1, LIMIT_QUEUES),
+};
+
+static const setting_t policy_settings[] = {
+    POLICY("max-retries", COUNT32, max_retries, 0, LIMIT_RETRIES),
+    POLICY("max-deaths", COUNT32, max_deaths, 1, LIMIT_RETRIES),
+    POLICY("backoff", DURATION, backoff_ms, 0, LIMIT_DURATION_MS),
+    POLICY("backoff-max", DURATION, backoff_max_ms, 0, LIMIT_DURATION_MS),
+    POLICY("timeout", DURATION, timeout_ms, 0, LIMIT_DURATION_MS),
+    POLICY("retention", DURATION, retention_ms, 0, LIMIT_DURATION_MS),
+    POLICY("max-length", INTEGER, max_length, 0, INT64_MAX),
+    POLICY("max-bytes", SIZE, max_bytes, 0, INT64_MAX),
+};
+
+enum {
+    BROKER_COUNT = sizeof broker_settings / sizeof broker_settings[0],
+    POLICY_COUNT = sizeof policy_settings / sizeof policy_settings[0],
+};
+
+static bool set_number(const setting_t *setting, const char *text, int64_t *value)
+{
+    switch (setting->kind) {
+    case DURATION:
+        return parse_duration_ms(text, value) && *value >= setting->min && *value <= setting->max;
+    case SIZE:
+        return parse_size(text, value) && *value >= setting->min;
+    default:
+        return parse_int(text, setting->min, setting->max, value);
+    }
+}
+
+static bool set(const setting_t *setting, void *base, const char *text)
+{
+    void *at = (char *)base + setting->offset;
+    int64_t value;
+    switch (setting->kind) {
+    case TEXT:
+        free(*(char **)at);
+        *(char **)at = mem_strdup(text);
+        return text[0] != '\0';
+    case FORMAT:
+        return log_parse_format(text, at);
+    case LEVEL:
+        return log_parse_level(text, at);
+    case COUNT32:
+        if (!set_number(setting, text, &value))
+            return false;
+        *(uint32_t *)at = (uint32_t)value;
+        return true;
+    default:
+        return set_number(setting, text, at);
+    }
+}
+
+static const setting_t *find(const setting_t *settings, int count, const char *key)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(settings[i].key, key) == 0)
+            return &settings[i];
+    return NULL;
+}
+
+static void add_bind(config_t *self, const char *endpoint)
+{
+    self->bind = mem_realloc(self->bind, (self->bind_count + 1) * sizeof *self->bind);
+    self->bind[self->bind_count++] = mem_strdup(endpoint);
+}
+
+static void clear_binds(config_t *self)
+{
+    for (size_t i = 0; i < self->bind_count; i++)
+        free(self->bind[i]);
+    self->bind_count = 0;
+}
+
+/* ---- the file ------------------------------------------------------------------------------- */
+
+typedef struct reader {
+    config_t *config;
+    char *problem;
+    size_t size;
+} reader_t;
+
+static bool complain(const reader_t *reader, const char *section, const char *key,
+                     const char *value)
+{
+    if (value)
+        snprintf(reader->problem, reader->size, "%s: %s/%s: bad value \"%s\"",
+                 reader->config->file, section, key, value);
+    else
+        snprintf(reader->problem, reader->size, "%s: unknown key %s/%s", reader->config->file,
+                 section, key);
+    return false;
+}
+
+static bool read_policy(const reader_t *reader, zconfig_t *node, const char *section,
+                        policy_t *policy)
+{
+    for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
+        const setting_t *setting = find(policy_settings, POLICY_COUNT, zconfig_name(item));
+        const char *value = zconfig_value(item);
+        if (setting == NULL)
+            return complain(reader, section, zconfig_name(item), NULL);
+        if (!set(setting, policy, value ? value : ""))
+            return complain(reader, section, zconfig_name(item), value ? value : "");
+    }
+    return true;
+}
+
+static bool read_queues(const reader_t *reader, zconfig_t *node)
+{
+    config_t *config = reader->config;
+    for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
+        const char *name = zconfig_name(item);
+        if (!name_valid(slice_str(name), LIMIT_QUEUE_NAME_BYTES))
+            return complain(reader, "queues", name, NULL);
+        config->queues =
+            mem_realloc(config->queues, (config->queue_count + 1) * sizeof *config->queues);
+        named_policy_t *named = &config->queues[config->queue_count++];
+        *named = (named_policy_t){mem_strdup(name), config->defaults};
+        if (!read_policy(reader, item, name, &named->policy))
+            return false;
+    }
+    return true;
+}
+
+static bool read_broker(const reader_t *reader, zconfig_t *node)
+{
+    bool first_bind = true;
+    for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
+        const char *key = zconfig_name(item), *value = zconfig_value(item);
+        if (strcmp(key, "bind") == 0) {
+            if (first_bind)
+                clear_binds(reader->config);
+            first_bind = false;
+            add_bind(reader->config, value ? value : "");
+            continue;
+        }
+        const setting_t *setting = find(broker_settings, BROKER_COUNT, key);
+        if (setting == NULL)
+            return complain(reader, "broker", key, NULL);
+        if (!set(setting, reader->config, value ? value : ""))
+            return complain(reader, "broker", key, value ? value : "");
+    }
+    return true;
+}
+
+/*  Defaults first, whatever the order in the file: queues start from them. */
+static bool read_tree(const reader_t *reader, zconfig_t *root)
+{
+    zconfig_t *queues = NULL;
+    for (zconfig_t *node = zconfig_child(root); node; node = zconfig_next(node)) {
+        const char *name = zconfig_name(node);
+        bool fine = true;
+        if (strcmp(name, "broker") == 0)
+            fine = read_broker(reader, node);
+        else if (strcmp(name, "defaults") == 0)
+            fine = read_policy(reader, node, "defaults", &reader->config->defaults);
+        else if (strcmp(name, "queues") == 0)
+            queues = node;
+        else
+            fine = complain(reader, name, "", NULL);
+        if (!fine)
+            return false;
+    }
+    return queues == NULL || read_queues(reader, queues);
+}
+
+static bool read_file(config_t *self, char *problem, size_t size)
+{
+    if (access(self->file, R_OK) != 0) {
+        snprintf(problem, size, "%s: %s", self->file, strerror(errno));
+        return false;
+    }
+    zconfig_t *root = zconfig_load(self->file);
+    if (root == NULL) {
+        snprintf(problem, size, "%s is not a ZPL file (https://rfc.zeromq.org/spec/4)", self->file);
+        return false;
+    }
+    reader_t reader = {self, problem, size};
+    bool fine = read_tree(&reader, root);
+    zconfig_destroy(&root);
+    return fine;
+}
+
+/* ---- environment and flags ------------------------------------------------------------------ */
+
+static bool read_environment(config_t *self, char *problem, size_t size)
+{
+    static const struct {
+        const char *name, *key;
+    } variables[] = {{"REEVE_BROKER_DB", "db"},
+                     {"REEVE_BROKER_HTTP", "http"},
+                     {"REEVE_BROKER_LOG_FORMAT", "log-format"},
+                     {"REEVE_BROKER_LOG_LEVEL", "log-level"}};
+    const char *bind = getenv("REEVE_BROKER_BIND");
+    if (bind) {
+        clear_binds(self);
+        char *list = mem_strdup(bind), *rest = NULL;
+        for (char *part = strtok_r(list, ", ", &rest); part; part = strtok_r(NULL, ", ", &rest))
+            add_bind(self, part);
+        free(list);
+    }
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *value = getenv(variables[i].name);
+        if (value && !set(find(broker_settings, BROKER_COUNT, variables[i].key), self, value)) {
+            snprintf(problem, size, "%s: bad value \"%s\"", variables[i].name, value);
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char help[] =
+    "Usage: reeve-broker [OPTION]…\n"
+    "Durable task broker: persists tasks, routes them to workers, and keeps each until it ended.\n"
+    "\n"
+    "  --config FILE          read settings from a ZPL file (see reeve-broker(8))\n"
+    "  --bind ENDPOINT        tcp://ADDR:PORT or ipc://PATH; may be repeated\n"
+    "                         (default tcp://127.0.0.1:5555)\n"
+    "  --db FILE              the database (default ./reeve.db)\n"
+    "  --http ADDR:PORT|off   health over HTTP (default 127.0.0.1:5556)\n"
+    "  --log-format text|json\n"
+    "  --log-level LEVEL      debug, info, warn or error (default info)\n"
+    "  --check-config         print what was understood and exit\n"
+    "  --help, --version\n"
+    "\n"
+    "Flags override REEVE_BROKER_BIND, _DB, _HTTP, _LOG_FORMAT and _LOG_LEVEL in the environment,\n"
+    "which override the file.\n"
+    "Exit status: 0 stopped by a signal; 64 usage; 65 not a Reeve database, or a newer one;\n"
+    "69 an endpoint cannot be bound; 73 the database cannot be opened; 74 the store failed;\n"
+    "75 another broker has the database; 78 bad configuration.\n";
+
+static const struct option options[] = {
+    {"config", required_argument, NULL, 'c'},     {"bind", required_argument, NULL, 'b'},
+    {"db", required_argument, NULL, 'd'},         {"http", required_argument, NULL, 'w'},
+    {"log-format", required_argument, NULL, 'f'}, {"log-level", required_argument, NULL, 'l'},
+    {"check-config", no_argument, NULL, 'C'},     {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0},
+};
+
+/*  The first pass: what decides what else is read. */
+static config_result_t read_early_flags(config_t *self, int argc, char **argv, char *problem,
+                                        size_t size)
+{
+    int flag;
+    optind = 1;
+    opterr = 0;
+    while ((flag = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        switch (flag) {
+        case 'c':
+            free(self->file);
+            self->file = mem_strdup(optarg);
+            break;
+        case 'C':
+            self->check_only = true;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return CONFIG_DONE;
+        case 'V':
+            puts("reeve-broker " REEVE_VERSION);
+            return CONFIG_DONE;
+        case ':':
+            snprintf(problem, size, "%s needs a value", argv[optind - 1]);
+            return CONFIG_USAGE;
+        case '?':
+            snprintf(problem, size, "unknown option %s; see --help", argv[optind - 1]);
+            return CONFIG_USAGE;
+        default:
+            break;
+        }
+    }
+    if (optind < argc) {
+        snprintf(problem, size, "unexpected argument %s; see --help", argv[optind]);
+        return CONFIG_USAGE;
+    }
+    return CONFIG_OK;
+}
+
+static config_result_t read_flags(config_t *self, int argc, char **argv, char *problem,
+                                  size_t size)
+{
+    bool first_bind = true;
+    int flag, index = 0;
+    optind = 1;
+    while ((flag = getopt_long(argc, argv, ":", options, &index)) != -1) {
+        const setting_t *setting = find(broker_settings, BROKER_COUNT, options[index].name);
+        if (flag == 'b') {
+            if (first_bind)
+                clear_binds(self);
+            first_bind = false;
+            add_bind(self, optarg);
+        } else if (setting && !set(setting, self, optarg)) {
+            snprintf(problem, size, "--%s: bad value \"%s\"", options[index].name, optarg);
+            return CONFIG_USAGE;
+        }
+    }
+    return CONFIG_OK;
+}
+
+/*  Settings that only make sense together. */
+static bool is_consistent(const config_t *self, char *problem, size_t size)
+{
+    if (self->bind_count == 0) {
+        snprintf(problem, size, "broker/bind: at least one endpoint is needed");
+        return false;
+    }
+    if (self->liveness_ms < 2 * self->heartbeat_ms ||
+        self->mdp_liveness_ms < 2 * self->heartbeat_ms) {
+        snprintf(problem, size,
+                 "broker/liveness and broker/mdp-liveness must be at least twice broker/heartbeat");
+        return false;
+    }
+    return true;
+}
+
+config_result_t config_load(config_t *self, int argc, char **argv, char *problem, size_t size)
+{
+    *self = (config_t){.db = mem_strdup("reeve.db"),
+                       .http = mem_strdup("127.0.0.1:5556"),
+                       .log_format = LOG_LOGFMT,
+                       .log_level = LOG_INFO,
+                       .heartbeat_ms = 1000,
+                       .liveness_ms = 10000,
+                       .grace_ms = 3000,
+                       .mdp_liveness_ms = 10000,
+                       .mdp_timeout_ms = 5 * 60 * 1000,
+                       .disk_reserve_bytes = 64 << 20,
+                       .max_queues = LIMIT_QUEUES,
+                       .defaults = POLICY_DEFAULT};
+    add_bind(self, "tcp://127.0.0.1:5555");
+    config_result_t result = read_early_flags(self, argc, argv, problem, size);
+    if (result != CONFIG_OK)
+        return result;
+    if ((self->file && !read_file(self, problem, size)) || !read_environment(self, problem, size))
+        return CONFIG_BAD;
+    result = read_flags(self, argc, argv, problem, size);
+    if (result == CONFIG_OK && !is_consistent(self, problem, size))
+        return CONFIG_BAD;
+    return result;
+}
+
+void config_fini(config_t *self)
+{
+    clear_binds(self);
+    free(self->bind);
+    free(self->file);
+    free(self->db);
+    free(self->http);
+    for (size_t i = 0; i < self->queue_count; i++)
+        free((char *)self->queues[i].queue);
+    free(self->queues);
+    *self = (config_t){0};
+}
+
+/* ---- printing ------------------------------------------------------------------------------- */
+
+static void print_settings(const setting_t *settings, int count, const void *base,
+                           const char *indent, FILE *out)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    for (int i = 0; i < count; i++) {
+        const void *at = (const char *)base + settings[i].offset;
+        fprintf(out, "%s%s = ", indent, settings[i].key);
+        switch (settings[i].kind) {
+        case TEXT:
+            fprintf(out, "\"%s\"\n", *(char *const *)at);
+            break;
+        case DURATION:
+            fprintf(out, "%" PRId64 "ms\n", *(const int64_t *)at);
+            break;
+        case COUNT32:
+            fprintf(out, "%" PRIu32 "\n", *(const uint32_t *)at);
+            break;
+        case FORMAT:
+            fprintf(out, "%s\n", *(const log_format_t *)at == LOG_JSON ? "json" : "text");
+            break;
+        case LEVEL:
+            fprintf(out, "%s\n", levels[*(const log_level_t *)at]);
+            break;
+        default:
+            fprintf(out, "%" PRId64 "\n", *(const int64_t *)at);
+            break;
+        }
+    }
+}
+
+void config_print(const config_t *self, FILE *out)
+{
+    fprintf(out, "broker\n");
+    for (size_t i = 0; i < self->bind_count; i++)
+        fprintf(out, "    bind = \"%s\"\n", self->bind[i]);
+    print_settings(broker_settings, BROKER_COUNT, self, "    ", out);
+    fprintf(out, "defaults\n");
+    print_settings(policy_settings, POLICY_COUNT, &self->defaults, "    ", out);
+    if (self->queue_count)
+        fprintf(out, "queues\n");
+    for (size_t i = 0; i < self->queue_count; i++) {
+        fprintf(out, "    %s\n", self->queues[i].queue);
+        print_settings(policy_settings, POLICY_COUNT, &self->queues[i].policy, "        ", out);
+    }
+}

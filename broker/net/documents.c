@@ -1,0 +1,202 @@
+/*  What the store and the core know, as JSON for people and scripts. */
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+#include "broker/net/inside.h"
+#include "common/parse.h"
+#include "common/task.h"
+
+static char *print(cJSON *tree)
+{
+    char *text = cJSON_PrintUnformatted(tree);
+    cJSON_Delete(tree);
+    return text;
+}
+
+static void add_text(cJSON *object, const char *name, slice_t text)
+{
+    if (text.size == 0)
+        return;
+    char *copy = strndup((const char *)text.data, text.size);
+    cJSON_AddStringToObject(object, name, copy);
+    free(copy);
+}
+
+static void add_time(cJSON *object, const char *name, int64_t ms)
+{
+    char text[RFC3339_SIZE];
+    if (ms <= 0)
+        return;
+    format_rfc3339_ms(ms, text);
+    cJSON_AddStringToObject(object, name, text);
+}
+
+static cJSON *task_of(const record_t *record, uint32_t retry_count, uint32_t max_retries)
+{
+    const task_spec_t *spec = &record->spec;
+    return task_to_json(&(task_view_t){.wire = {.id = spec->id,
+                                                .queue = spec->queue,
+                                                .task_name = spec->task_name,
+                                                .body = spec->body,
+                                                .origin = spec->origin,
+                                                .body_kind = spec->body_kind,
+                                                .created_at_ms = (uint64_t)spec->created_ms,
+                                                .priority = spec->priority,
+                                                .run_at_ms = (uint64_t)spec->run_at_ms,
+                                                .timeout_ms = (uint64_t)spec->timeout_ms,
+                                                .expires_at_ms = (uint64_t)spec->expires_ms,
+                                                .max_retries = max_retries,
+                                                .backoff_ms = (uint64_t)spec->backoff_ms},
+                                       .retry_count = retry_count,
+                                       .max_retries = max_retries});
+}
+
+char *document_of_record(const record_t *record, uint32_t retry_count, uint32_t max_retries)
+{
+    return print(task_of(record, retry_count, max_retries));
+}
+
+static uint32_t max_retries_of(const reactor_t *self, const record_t *record)
+{
+    return record->spec.max_retries >= 0 ? (uint32_t)record->spec.max_retries
+                                         : core_policy(self->core, record->queue_id)->max_retries;
+}
+
+static void add_failure(cJSON *object, const outcome_spec_t *outcome)
+{
+    add_text(object, "reason", outcome->reason);
+    add_text(object, "error", outcome->error);
+    add_text(object, "traceback", outcome->traceback);
+}
+
+/*  One attempt of the history. */
+static cJSON *attempt_of(const outcome_spec_t *outcome)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "attempt", outcome->attempt);
+    add_text(object, "worker", outcome->worker);
+    add_time(object, "started_at", outcome->started_ms);
+    add_time(object, "ended_at", outcome->ended_ms);
+    cJSON_AddNumberToObject(object, "duration_s", (double)outcome->duration_ms / 1000);
+    cJSON_AddStringToObject(object, "outcome", ending_name(outcome->ending));
+    add_failure(object, outcome);
+    return object;
+}
+
+static void add_end(cJSON *document, const outcome_spec_t *outcome)
+{
+    static const char *const kinds[] = {"none", "json", "text", "frames"};
+    add_text(document, "worker", outcome->worker);
+    add_time(document, "started_at", outcome->started_ms);
+    add_time(document, "finished_at", outcome->ended_ms);
+    cJSON_AddNumberToObject(document, "duration_s", (double)outcome->duration_ms / 1000);
+    cJSON *result = result_to_json(outcome->result_kind, outcome->result);
+    if (result)
+        cJSON_AddItemToObject(document, "result", result);
+    if (outcome->result_kind && outcome->result_kind <= WIRE_RESULT_FRAMES)
+        cJSON_AddStringToObject(document, "result_kind", kinds[outcome->result_kind]);
+    add_failure(document, outcome);
+}
+
+static void add_history(cJSON *document, const biography_t *biography)
+{
+    cJSON *history = cJSON_AddArrayToObject(document, "history");
+    for (size_t i = 0; i < biography->attempt_count; i++)
+        cJSON_AddItemToArray(history, attempt_of(&biography->attempts[i]->spec));
+    const loaded_t *task = &biography->task;
+    if (task->state == REEVE_STATE_SUCCESS && task->outcome)
+        cJSON_AddItemToArray(history, attempt_of(&task->outcome->spec));
+}
+
+char *document_task(const reactor_t *self, const biography_t *biography)
+{
+    const loaded_t *task = &biography->task;
+    cJSON *document = cJSON_CreateObject();
+    cJSON_AddItemToObject(
+        document, "task",
+        task_of(task->record, task->tries.failures, max_retries_of(self, task->record)));
+    cJSON_AddStringToObject(document, "state", reeve_state_name(task->state));
+    cJSON_AddNumberToObject(document, "attempts", task->tries.attempts);
+    cJSON_AddNumberToObject(document, "deaths", task->tries.deaths);
+    if (task->state == REEVE_STATE_SCHEDULED)
+        add_time(document, "run_at", task->at_ms);
+    if (task->state == REEVE_STATE_PROCESSING) {
+        add_time(document, "started_at", task->at_ms);
+        add_text(document, "worker", slice_str(task->worker));
+    }
+    if (task->outcome)
+        add_end(document, &task->outcome->spec);
+    add_history(document, biography);
+    return print(document);
+}
+
+static void add_queue(const queue_stats_t *queue, void *arg)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "queue", queue->name);
+    cJSON_AddNumberToObject(object, "waiting", (double)queue->waiting);
+    cJSON_AddNumberToObject(object, "scheduled", (double)queue->scheduled);
+    cJSON_AddNumberToObject(object, "processing", (double)queue->processing);
+    cJSON_AddNumberToObject(object, "dead", (double)queue->dead);
+    cJSON_AddNumberToObject(object, "bytes", (double)queue->bytes);
+    cJSON_AddNumberToObject(object, "workers", (double)queue->workers);
+    cJSON_AddItemToArray(arg, object);
+}
+
+char *document_queues(const reactor_t *self)
+{
+    cJSON *list = cJSON_CreateArray();
+    core_each_queue(self->core, add_queue, list);
+    return print(list);
+}
+
+typedef struct worker_list {
+    cJSON *list;
+    int64_t now_ms;
+} worker_list_t;
+
+static void add_worker(const worker_stats_t *worker, void *arg)
+{
+    static const char *const protocols[] = {
+        [PEER_REEVE] = "reeve", [PEER_MDP01] = "mdp01", [PEER_MDP02] = "mdp02"};
+    worker_list_t *workers = arg;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "worker", worker->name);
+    cJSON_AddStringToObject(object, "protocol", protocols[worker->kind]);
+    cJSON *queues = cJSON_AddArrayToObject(object, "queues");
+    for (size_t i = 0; i < worker->queue_count; i++)
+        cJSON_AddItemToArray(queues, cJSON_CreateString(worker->queues[i]));
+    cJSON_AddNumberToObject(object, "prefetch", worker->prefetch);
+    cJSON_AddNumberToObject(object, "processing", worker->processing);
+    cJSON_AddNumberToObject(object, "last_heard_s",
+                            (double)(workers->now_ms - worker->last_heard_ms) / 1000);
+    cJSON_AddItemToArray(workers->list, object);
+}
+
+char *document_workers(const reactor_t *self)
+{
+    worker_list_t workers = {cJSON_CreateArray(), self->now_ms};
+    core_each_worker(self->core, add_worker, &workers);
+    return print(workers.list);
+}
+
+char *document_dead(const page_t *page)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < page->count; i++) {
+        const loaded_t *task = &page->items[i];
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddNumberToObject(object, "seq", (double)task->record->seq);
+        add_text(object, "id", task->record->spec.id);
+        add_text(object, "queue", task->record->spec.queue);
+        add_text(object, "task_name", task->record->spec.task_name);
+        if (task->outcome) {
+            add_time(object, "failed_at", task->outcome->spec.ended_ms);
+            add_failure(object, &task->outcome->spec);
+        }
+        cJSON_AddNumberToObject(object, "attempts", task->tries.attempts);
+        cJSON_AddItemToArray(list, object);
+    }
+    return print(list);
+}

@@ -1,0 +1,142 @@
+/*  Majordomo, outbound: effects to RFC 7 and RFC 18 messages, and replies to whoever asked. */
+
+#include <stdlib.h>
+
+#include "broker/net/inside.h"
+#include "common/wire/token.h"
+
+/*  DISCONNECTs to peers that are not registered: real workers answer one by READY at once, without
+    back-off, so a forbidden service would make a tight loop. */
+enum { DISCONNECTS_PER_SECOND = 200 };
+
+/*  Unpacks a byte string of frames; `frames` has room for LIMIT_BODY_FRAMES. */
+static size_t unpack(slice_t bytes, slice_t *frames)
+{
+    size_t count = 0;
+    for (size_t at = 0; count < LIMIT_BODY_FRAMES && wire_next_frame(bytes, &at, &frames[count]);)
+        count++;
+    return count;
+}
+
+/* ---- to workers ----------------------------------------------------------------------------- */
+
+static void send_message(reactor_t *self, peer_entry_t *peer, const mdp_message_t *message)
+{
+    slice_t frames[MDP_HEAD_FRAMES + LIMIT_BODY_FRAMES];
+    size_t count = mdp_encode(message, frames);
+    if (message->body_count)
+        memcpy(frames + count, message->body, message->body_count * sizeof *frames);
+    send_frames(self, peer, frames, count + message->body_count);
+}
+
+static void send_command(reactor_t *self, peer_entry_t *peer, mdp_kind_t kind)
+{
+    send_message(self, peer,
+                 &(mdp_message_t){.version = peer->version, .kind = kind, .delimiter = peer->delimiter});
+}
+
+void mdp_disconnect(reactor_t *self, peer_entry_t *peer)
+{
+    if (self->now_ms - self->disconnect_limit.window_start_ms >= 1000)
+        self->disconnect_limit = (log_limit_t){.window_start_ms = self->now_ms};
+    if (self->disconnect_limit.in_window++ < DISCONNECTS_PER_SECOND)
+        send_command(self, peer, MDP_WORKER_DISCONNECT);
+}
+
+static void deliver(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
+{
+    const record_t *record = effect->deliver.record;
+    slice_t body[LIMIT_BODY_FRAMES];
+    size_t count = 1;
+    char *document = NULL, token[TOKEN_TEXT_BYTES];
+    if (record->spec.body_kind == WIRE_BODY_FRAMES) {
+        count = unpack(record->spec.body, body);
+    } else {
+        document = document_of_record(record, effect->deliver.retry_count,
+                                      effect->deliver.max_retries);
+        body[0] = slice_str(document);
+    }
+    size_t size = token_format(self->identity.token_key,
+                               (token_t){record->seq, effect->deliver.attempt}, token);
+    send_message(self, peer,
+                 &(mdp_message_t){.version = peer->version,
+                                  .kind = MDP_WORKER_REQUEST,
+                                  .delimiter = peer->delimiter,
+                                  .address = slice(token, size),
+                                  .body = body,
+                                  .body_count = count});
+    free(document);
+}
+
+void mdp_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
+{
+    switch (effect->kind) {
+    case EFFECT_DELIVER:
+        deliver(self, peer, effect);
+        break;
+    case EFFECT_HEARTBEAT:
+        send_command(self, peer, MDP_WORKER_HEARTBEAT);
+        break;
+    case EFFECT_DISCONNECT:
+        peer->mdp_worker = false;
+        send_command(self, peer, MDP_WORKER_DISCONNECT);
+        break;
+    case EFFECT_REFUSE: /* a stale reply: valid but unexpected */
+        if (core_is_worker(self->core, peer->handle)) {
+            mdp_disconnect(self, peer);
+            reactor_part(self, peer->handle, EVENT_GOODBYE);
+        }
+        break;
+    default: /* Majordomo has no words for the rest */
+        break;
+    }
+}
+
+/* ---- to clients ----------------------------------------------------------------------------- */
+
+void mdp_address(const peer_entry_t *peer, const mdp_message_t *request, wire_buffer_t *out)
+{
+    uint8_t head[2] = {(uint8_t)request->version, request->delimiter};
+    wire_put_frame(out, slice(head, sizeof head));
+    wire_put_frame(out, slice(peer->id, peer->id_size));
+    for (size_t i = 0; i < request->path_count; i++)
+        wire_put_frame(out, request->path[i]);
+}
+
+void mdp_reply(reactor_t *self, slice_t reply_to, slice_t service, mdp_kind_t kind,
+               const slice_t *body, size_t body_count)
+{
+    slice_t address[LIMIT_BODY_FRAMES];
+    size_t count = unpack(reply_to, address);
+    if (count < 2 || address[0].size != 2)
+        return;
+    mdp_message_t message = {.version = (mdp_version_t)address[0].data[0],
+                             .delimiter = address[0].data[1],
+                             .kind = kind,
+                             .path = address + 2,
+                             .path_count = count - 2,
+                             .service = service,
+                             .body = body,
+                             .body_count = body_count};
+    if (message.version == MDP_01 && kind == MDP_CLIENT_PARTIAL)
+        return; /* 0.1 has none; its client gets the final reply */
+    slice_t frames[2 * LIMIT_BODY_FRAMES + MDP_HEAD_FRAMES];
+    size_t head = mdp_encode(&message, frames);
+    memcpy(frames + head, body, body_count * sizeof *body);
+    send_to_id(self, address[1], frames, head + body_count);
+}
+
+void mdp_reply_outcome(reactor_t *self, const effect_t *effect)
+{
+    const record_t *record = effect->outcome.record;
+    bool partial = effect->outcome.partial;
+    /* Majordomo has no word for failure: a client of a task that failed hears nothing, and times out. */
+    if (!partial && effect->outcome.state != REEVE_STATE_SUCCESS)
+        return;
+    static const outcome_spec_t none;
+    const outcome_spec_t *spec = effect->outcome.outcome ? &effect->outcome.outcome->spec : &none;
+    slice_t body[LIMIT_BODY_FRAMES] = {spec->result};
+    size_t count = spec->result_kind == WIRE_RESULT_FRAMES ? unpack(spec->result, body) : 1;
+    mdp_reply(self, record->spec.reply_to, record->spec.queue,
+              partial ? MDP_CLIENT_PARTIAL : MDP_CLIENT_FINAL, body, count);
+}

@@ -1,0 +1,56 @@
+/*  Who is connected: routing ids, what they speak, and what is batched for them. */
+
+#ifndef REEVE_BROKER_NET_PEERS_H
+#define REEVE_BROKER_NET_PEERS_H
+
+#include <uthash.h>
+
+#include "broker/core/event.h"
+#include "common/wire/mdp.h"
+#include "common/wire/reeve.h"
+
+enum { ROUTING_ID_BYTES = 255 };
+
+/*  A run of correlation numbers that are answered together. */
+typedef struct run {
+    uint64_t first, count;
+    bool duplicate;
+} run_t;
+
+typedef struct peer_entry {
+    peer_t handle;
+    size_t id_size;
+    uint8_t id[ROUTING_ID_BYTES];
+    bool mdp;              /* spoke Majordomo last */
+    bool mdp_worker;       /* has sent READY over Majordomo */
+    mdp_version_t version; /* of the Majordomo it speaks */
+    bool delimiter;        /* it puts an empty frame before the header */
+    bool said_hello, was_worker; /* of our own protocol */
+    int strays;            /* replies to unknown tokens in a row */
+    int64_t last_seen_ms;
+    /* Batches of this turn, for peers of our own protocol. */
+    bool dirty;
+    struct peer_entry *next_dirty;
+    wire_buffer_t deliver, confirm, settled, revoke;
+    run_t confirm_run, settled_run;
+    UT_hash_handle hh_id, hh_handle;
+} peer_entry_t;
+
+typedef struct peers {
+    peer_entry_t *by_id, *by_handle;
+    peer_t last_handle;
+    size_t limit;
+} peers_t;
+
+void peers_init(peers_t *self, size_t limit);
+void peers_fini(peers_t *self);
+/*  Finds or makes the entry; NULL when `limit` peers are known. */
+peer_entry_t *peers_get(peers_t *self, slice_t routing_id, int64_t now_ms);
+peer_entry_t *peers_find(const peers_t *self, peer_t handle);
+void peers_forget(peers_t *self, peer_entry_t *peer);
+size_t peers_count(const peers_t *self);
+/*  Forgets peers last seen before `before_ms`, telling `gone`, except those that `keep` says to keep. */
+void peers_expire(peers_t *self, int64_t before_ms, bool (*keep)(peer_t, void *), void *arg,
+                  void (*gone)(peer_t, void *));
+
+#endif

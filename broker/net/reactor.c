@@ -1,0 +1,533 @@
+#include "broker/net/reactor.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "broker/net/inside.h"
+#include "broker/store/id_hash.h"
+#include "common/clock.h"
+#include "common/mem.h"
+
+enum {
+    TURN_MESSAGES = 256,       /* taken in one turn, so that answers do not wait for a flood */
+    POLL_MAX_MS = 1000,
+    STOP_MS = 10000,           /* how long a stop waits for the last commit */
+    PEER_IDLE_MS = 600 * 1000, /* a silent peer is forgotten after */
+    EXPIRE_MS = 10 * 1000,
+    DISK_MS = 1000,
+};
+
+static const char *const refusal_names[] = {
+#define X(symbol, name) name,
+    REFUSALS(X)
+#undef X
+};
+
+void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, const char *detail)
+{
+    int64_t suppressed;
+    self->refusals[why]++;
+    if (!log_limit_allow(&self->refusal_limits[why], self->now_ms, &suppressed))
+        return;
+    char id[2 * 16 + 1] = "";
+    for (size_t i = 0; peer && i < peer->id_size && i < 16; i++)
+        snprintf(id + 2 * i, 3, "%02x", peer->id[i]);
+    log_event(LOG_WARN, "peer_refused", F_STR("reason", refusal_names[why]), F_STR("peer", id),
+              F_STR("detail", detail ? detail : ""), F_INT("suppressed", suppressed));
+}
+
+void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind)
+{
+    if (self->parting_count == self->parting_capacity) {
+        self->parting_capacity = self->parting_capacity ? self->parting_capacity * 2 : 16;
+        self->partings =
+            mem_realloc(self->partings, self->parting_capacity * sizeof *self->partings);
+    }
+    self->partings[self->parting_count++] = (parting_t){peer, kind};
+}
+
+request_t *reactor_request(reactor_t *self, request_kind_t kind)
+{
+    if (self->batch == NULL)
+        self->batch = batch_new();
+    return batch_add(self->batch, kind);
+}
+
+/* ---- effects -------------------------------------------------------------------------------- */
+
+static void to_store(reactor_t *self, effect_t *effect)
+{
+    request_t *request = reactor_request(self, REQUEST_EFFECT);
+    request->effect = *effect;
+    if (effect->kind == EFFECT_CHANGE) {
+        const record_t *record = effect->change.record;
+        self->batch->changes++;
+        if (effect->change.from == REEVE_STATE_UNKNOWN)
+            id_filter_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq);
+    }
+    *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
+}
+
+static void to_peer(reactor_t *self, const effect_t *effect)
+{
+    peer_entry_t *peer = peers_find(&self->peers, effect->peer);
+    bool answer = effect->kind == EFFECT_CONFIRM || effect->kind == EFFECT_REFUSE ||
+                  effect->kind == EFFECT_DONE;
+    if ((peer == NULL || peer->mdp) && answer && titanic_answer(self, effect))
+        return;
+    if (peer == NULL)
+        return;
+    if (!peer->mdp)
+        reeve_send(self, peer, effect);
+    else if (peer->mdp_worker)
+        mdp_send(self, peer, effect);
+}
+
+static void carry_out(reactor_t *self, effect_t *effect)
+{
+    if (effect->kind <= EFFECT_SWEEP)
+        to_store(self, effect);
+    else if (effect->kind == EFFECT_NOTE)
+        narrate_note(effect);
+    else if (effect->kind == EFFECT_REPLY)
+        mdp_reply_outcome(self, effect);
+    else
+        to_peer(self, effect);
+}
+
+void reactor_step(reactor_t *self, event_t *event)
+{
+    event->now_ms = self->now_ms;
+    event->wall_ms = self->wall_ms;
+    core_step(self->core, event, &self->effects);
+    for (size_t i = 0; i < self->effects.count; i++)
+        carry_out(self, &self->effects.items[i]);
+    effects_clear(&self->effects);
+}
+
+/* ---- finished batches ----------------------------------------------------------------------- */
+
+static void answer_effect(reactor_t *self, request_t *request)
+{
+    effect_t *effect = &request->effect;
+    page_t *page = &request->page;
+    event_t event = {0};
+    switch (effect->kind) {
+    case EFFECT_FIND:
+        event.kind = EVENT_FOUND;
+        event.found.ticket = effect->find.ticket;
+        event.found.loaded = page->count ? &page->items[0] : NULL;
+        break;
+    case EFFECT_LOAD:
+        event.kind = EVENT_LOADED;
+        event.loaded.queue_id = effect->load.queue_id;
+        event.loaded.after = effect->load.after;
+        event.loaded.loaded = page->items;
+        event.loaded.count = page->count;
+        event.loaded.more = page->more;
+        break;
+    case EFFECT_DUE:
+        event.kind = EVENT_DUE;
+        event.due.loaded = page->items;
+        event.due.count = page->count;
+        event.due.next_ms = page->next_ms;
+        break;
+    case EFFECT_DEAD:
+        event.kind = EVENT_DEAD;
+        event.dead_page.ticket = effect->dead.ticket;
+        event.dead_page.loaded = page->items;
+        event.dead_page.count = page->count;
+        event.dead_page.next = page->next;
+        break;
+    default:
+        return;
+    }
+    reactor_step(self, &event);
+}
+
+static void answer_document(reactor_t *self, const request_t *request)
+{
+    peer_entry_t *peer = peers_find(&self->peers, request->peer);
+    if (peer == NULL)
+        return;
+    if (request->kind == REQUEST_BIOGRAPHY && !request->biography.found) {
+        reeve_error(self, peer, request->corr, REEVE_ERR_UNKNOWN_TASK, NULL, 0);
+        return;
+    }
+    char *json = request->kind == REQUEST_BIOGRAPHY ? document_task(self, &request->biography)
+                                                    : document_dead(&request->page);
+    reeve_message(self, peer, &(wire_message_t){.command = WIRE_DOCUMENT,
+                                                .corr = request->corr,
+                                                .json = slice_str(json),
+                                                .next = request->page.next});
+    free(json);
+}
+
+static void take_batch(reactor_t *self, batch_t *batch)
+{
+    narrate_batch(batch);
+    if (batch->ids)
+        id_filter_apply(self->ids, &batch->ids);
+    self->committed += batch->changes;
+    if (batch->changes)
+        reactor_step(self,
+                     &(event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
+    for (size_t i = 0; i < batch->count; i++) {
+        request_t *request = &batch->items[i];
+        if (request->kind == REQUEST_EFFECT)
+            answer_effect(self, request);
+        else if (request->purpose == PURPOSE_TITANIC)
+            titanic_biography(self, request);
+        else
+            answer_document(self, request);
+    }
+}
+
+static void fail(reactor_t *self)
+{
+    self->failed = true;
+    atomic_store(&self->health, HEALTH_FAILED);
+    log_event(LOG_ERROR, "store_failed", F_STR("error", self->store->ops->error(self->store)),
+              F_STR("db", self->config.db_path));
+}
+
+static void collect(reactor_t *self)
+{
+    uint64_t count;
+    ssize_t got = read(self->notify_fd, &count, sizeof count);
+    (void)got; /* only a wake-up; what is finished is asked below */
+    batch_t *batch;
+    while (!self->failed && (batch = writer_collect(self->writer)) != NULL) {
+        self->outstanding--;
+        if (batch->failed)
+            fail(self);
+        else
+            take_batch(self, batch);
+        batch_destroy(&batch);
+    }
+}
+
+/* ---- input ---------------------------------------------------------------------------------- */
+
+/*  Receives one message into self->messages. Returns its number of frames, 0 when there is none, or
+    -1 when it had too many. */
+static int receive(reactor_t *self)
+{
+    int count = 0;
+    bool more = true, too_many = false;
+    while (more) {
+        zmq_msg_t *message = &self->messages[count];
+        zmq_msg_init(message);
+        if (zmq_msg_recv(message, self->router, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(message);
+            break;
+        }
+        more = zmq_msg_more(message);
+        if (count == FRAMES_MAX - 1) {
+            too_many = too_many || more;
+            zmq_msg_close(message);
+            continue;
+        }
+        self->frames[count] = slice(zmq_msg_data(message), zmq_msg_size(message));
+        count++;
+    }
+    if (!too_many)
+        return count;
+    for (int i = 0; i < count; i++)
+        zmq_msg_close(&self->messages[i]);
+    return -1;
+}
+
+static void take_message(reactor_t *self, size_t count)
+{
+    peer_entry_t *peer = peers_get(&self->peers, self->frames[0], self->now_ms);
+    if (peer == NULL) {
+        reactor_refuse(self, REFUSAL_TOO_MANY_PEERS, NULL, "100000 peers at most");
+        return;
+    }
+    const slice_t *frames = self->frames + 1;
+    bool is_mdp = mdp_is_mdp(frames, count - 1);
+    if (count == 2 && wire_is_reeve(frames[0])) {
+        peer->mdp = false;
+        reeve_receive(self, peer, frames[0]);
+    } else if (is_mdp) {
+        peer->mdp = true;
+        mdp_receive(self, peer, frames, count - 1);
+    } else {
+        reactor_refuse(self, REFUSAL_NOT_A_PROTOCOL, peer, "neither REEVE1 nor Majordomo");
+    }
+}
+
+static void drain_router(reactor_t *self)
+{
+    for (int i = 0; i < TURN_MESSAGES; i++) {
+        int count = receive(self);
+        if (count == 0)
+            return;
+        if (count < 0) {
+            reactor_refuse(self, REFUSAL_TOO_MANY_FRAMES, NULL, "1024 frames at most");
+            continue;
+        }
+        if (count > 1)
+            take_message(self, (size_t)count);
+        for (int k = 0; k < count; k++)
+            zmq_msg_close(&self->messages[k]);
+    }
+}
+
+static void drain_signals(reactor_t *self, void (*on_hangup)(void *), void *arg)
+{
+    struct signalfd_siginfo info;
+    while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            on_hangup(arg);
+            continue;
+        }
+        if (self->stop_signals++ == 0) {
+            log_event(LOG_INFO, "draining", F_INT("signal", info.ssi_signo));
+            atomic_store(&self->health, HEALTH_DRAINING);
+            self->stop_deadline_ms = self->now_ms + STOP_MS;
+            reactor_step(self, &(event_t){.kind = EVENT_DRAIN});
+        }
+    }
+}
+
+/* ---- housekeeping --------------------------------------------------------------------------- */
+
+static bool keep_peer(peer_t peer, void *arg)
+{
+    return core_is_worker(((reactor_t *)arg)->core, peer);
+}
+
+static void forget_peer(peer_t peer, void *arg)
+{
+    reactor_step(arg, &(event_t){.kind = EVENT_GOODBYE, .peer = peer});
+}
+
+static void check_disk(reactor_t *self)
+{
+    struct statvfs fs;
+    char *path = mem_strdup(self->config.db_path);
+    bool low = statvfs(dirname(path), &fs) == 0 &&
+               (int64_t)(fs.f_bavail * fs.f_frsize) < self->config.disk_reserve_bytes;
+    free(path);
+    if (low == self->disk_low)
+        return;
+    self->disk_low = low;
+    log_event(low ? LOG_ERROR : LOG_INFO, low ? "disk_low" : "disk_recovered",
+              F_STR("db", self->config.db_path),
+              F_INT("reserve_bytes", self->config.disk_reserve_bytes));
+    if (self->stop_signals == 0)
+        atomic_store(&self->health, low ? HEALTH_DISK_LOW : HEALTH_READY);
+    reactor_step(self, &(event_t){.kind = EVENT_DISK_LOW, .disk = {low}});
+}
+
+static void housekeeping(reactor_t *self)
+{
+    if (self->now_ms >= self->next_expire_ms) {
+        self->next_expire_ms = self->now_ms + EXPIRE_MS;
+        peers_expire(&self->peers, self->now_ms - PEER_IDLE_MS, keep_peer, self, forget_peer);
+    }
+    if (self->now_ms >= self->next_disk_ms) {
+        self->next_disk_ms = self->now_ms + DISK_MS;
+        check_disk(self);
+    }
+}
+
+/*  Sends what is batched, and tells the core who turned out to be gone, until both are done. */
+static void speak(reactor_t *self)
+{
+    reeve_flush(self);
+    while (self->parting_count > 0) {
+        parting_t parting = self->partings[--self->parting_count];
+        reactor_step(self, &(event_t){.kind = parting.kind, .peer = parting.peer});
+        reeve_flush(self);
+        peer_entry_t *peer = peers_find(&self->peers, parting.peer);
+        if (peer && parting.kind == EVENT_PEER_GONE)
+            peers_forget(&self->peers, peer);
+        else if (peer)
+            peer->mdp_worker = false;
+    }
+}
+
+static void hand_over(reactor_t *self)
+{
+    if (self->batch == NULL)
+        return;
+    self->outstanding++;
+    writer_submit(self->writer, &self->batch);
+}
+
+static void read_clocks(reactor_t *self)
+{
+    self->now_ms = clock_mono_ms();
+    self->wall_ms = clock_wall_ms();
+}
+
+static long poll_timeout_ms(const reactor_t *self)
+{
+    int64_t wait_ms = core_next_deadline(self->core) - clock_mono_ms();
+    return wait_ms < 0 ? 0 : wait_ms > POLL_MAX_MS ? POLL_MAX_MS : (long)wait_ms;
+}
+
+static bool may_stop(const reactor_t *self)
+{
+    if (self->stop_signals == 0)
+        return false;
+    return self->stop_signals > 1 || self->now_ms >= self->stop_deadline_ms ||
+           (core_quiet(self->core) && self->outstanding == 0);
+}
+
+static void say_goodbye(const worker_stats_t *worker, void *arg)
+{
+    reactor_t *self = arg;
+    peer_entry_t *peer = peers_find(&self->peers, worker->peer);
+    if (peer == NULL)
+        return;
+    if (peer->mdp)
+        mdp_disconnect(self, peer);
+    else
+        reeve_message(self, peer, &(wire_message_t){.command = WIRE_GOODBYE,
+                                                    .text = slice_str("the broker is stopping")});
+}
+
+static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
+{
+    zmq_pollitem_t items[] = {{self->router, 0, ZMQ_POLLIN, 0},
+                              {NULL, self->notify_fd, ZMQ_POLLIN, 0},
+                              {NULL, self->signal_fd, ZMQ_POLLIN, 0}};
+    zmq_poll(items, 3, poll_timeout_ms(self));
+    read_clocks(self);
+    if (items[1].revents)
+        collect(self);
+    if (self->failed)
+        return;
+    if (items[0].revents)
+        drain_router(self);
+    if (items[2].revents)
+        drain_signals(self, on_hangup, arg);
+    if (self->now_ms >= core_next_deadline(self->core))
+        reactor_step(self, &(event_t){.kind = EVENT_TICK});
+    housekeeping(self);
+    speak(self);
+    hand_over(self);
+}
+
+int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg)
+{
+    atomic_store(&self->health, HEALTH_READY);
+    while (!self->failed && !may_stop(self))
+        turn(self, on_hangup, arg);
+    if (self->failed)
+        return -1;
+    core_each_worker(self->core, say_goodbye, self);
+    return 0;
+}
+
+health_t reactor_health(const reactor_t *self)
+{
+    return (health_t)atomic_load(&self->health);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static void set_option(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static bool open_router(reactor_t *self, char *problem, size_t size)
+{
+    self->context = zmq_ctx_new();
+    zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, 16);
+    self->router = zmq_socket(self->context, ZMQ_ROUTER);
+    int64_t max_message = LIMIT_MESSAGE_BYTES;
+    zmq_setsockopt(self->router, ZMQ_MAXMSGSIZE, &max_message, sizeof max_message);
+    set_option(self->router, ZMQ_ROUTER_MANDATORY, 1);
+    set_option(self->router, ZMQ_LINGER, 500);
+    set_option(self->router, ZMQ_BACKLOG, 1024);
+    set_option(self->router, ZMQ_TCP_KEEPALIVE, 1);
+    set_option(self->router, ZMQ_HEARTBEAT_IVL, 3000);
+    set_option(self->router, ZMQ_HEARTBEAT_TIMEOUT, 10000);
+    for (size_t i = 0; i < self->config.endpoint_count; i++) {
+        const char *endpoint = self->config.endpoints[i];
+        if (zmq_bind(self->router, endpoint) != 0) {
+            snprintf(problem, size, "cannot bind %s: %s", endpoint, zmq_strerror(errno));
+            return false;
+        }
+        char bound[512];
+        size_t bound_size = sizeof bound;
+        zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, bound, &bound_size);
+        log_event(LOG_INFO, "listening", F_STR("endpoint", bound));
+    }
+    return true;
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *store, char *problem,
+                       size_t problem_size)
+{
+    reactor_t *self = mem_zalloc(sizeof *self);
+    self->config = *config;
+    self->identity = *config->identity;
+    self->core = core;
+    self->store = store;
+    self->notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->signal_fd = open_signals();
+    peers_init(&self->peers, LIMIT_PEERS);
+    uuid7_init(&self->uuids);
+    self->ids = id_filter_new();
+    self->last_call = UINT64_MAX / 2;
+    id_update_t *known = store->ops->id_update(store);
+    if (known)
+        id_filter_apply(self->ids, &known);
+    read_clocks(self);
+    if (!open_router(self, problem, problem_size)) {
+        reactor_destroy(&self);
+        return NULL;
+    }
+    self->writer = writer_start(store, self->notify_fd);
+    if (self->writer == NULL) {
+        snprintf(problem, problem_size, "cannot start the writer thread");
+        reactor_destroy(&self);
+    }
+    return self;
+}
+
+void reactor_destroy(reactor_t **self_p)
+{
+    reactor_t *self = *self_p;
+    if (self == NULL)
+        return;
+    writer_stop(&self->writer);
+    batch_destroy(&self->batch);
+    effects_fini(&self->effects);
+    titanic_free_all(self);
+    peers_fini(&self->peers);
+    id_filter_destroy(&self->ids);
+    free(self->partings);
+    if (self->router)
+        zmq_close(self->router);
+    if (self->context)
+        zmq_ctx_term(self->context);
+    close(self->notify_fd);
+    close(self->signal_fd);
+    free(self);
+    *self_p = NULL;
+}

@@ -1,0 +1,200 @@
+/*  Our own protocol, outbound: effects to messages. What comes in numbers (deliveries, confirms,
+    settlements, revocations) is gathered per peer and sent in one message at the end of the turn. */
+
+#include "broker/net/inside.h"
+#include "common/wire/token.h"
+
+/*  A batch is sent early when it has grown to this. */
+enum { BATCH_BYTES = 256 << 10 };
+
+static void mark_dirty(reactor_t *self, peer_entry_t *peer)
+{
+    if (peer->dirty)
+        return;
+    peer->dirty = true;
+    peer->next_dirty = self->dirty;
+    self->dirty = peer;
+}
+
+static void send_buffer(reactor_t *self, const peer_entry_t *peer, wire_buffer_t *buffer)
+{
+    if (buffer->size == 0)
+        return;
+    slice_t frame = slice(buffer->data, buffer->size);
+    send_frames(self, peer, &frame, 1);
+    wire_reset(buffer);
+}
+
+static void begin_if_empty(wire_buffer_t *buffer, wire_command_t command)
+{
+    if (buffer->size)
+        return;
+    wire_begin(buffer, command);
+    if (command == WIRE_CONFIRM)
+        wire_put_durability(buffer, WIRE_DURABILITY_FSYNC);
+}
+
+static void end_run(run_t *run, wire_buffer_t *buffer, wire_command_t command)
+{
+    if (run->count == 0)
+        return;
+    begin_if_empty(buffer, command);
+    wire_put_range(buffer, command, &(wire_range_t){run->first, run->count, run->duplicate});
+    run->count = 0;
+}
+
+static void flush_peer(reactor_t *self, peer_entry_t *peer)
+{
+    end_run(&peer->confirm_run, &peer->confirm, WIRE_CONFIRM);
+    end_run(&peer->settled_run, &peer->settled, WIRE_SETTLED);
+    send_buffer(self, peer, &peer->confirm);
+    send_buffer(self, peer, &peer->settled);
+    send_buffer(self, peer, &peer->deliver);
+    send_buffer(self, peer, &peer->revoke);
+}
+
+void reeve_flush(reactor_t *self)
+{
+    while (self->dirty) {
+        peer_entry_t *peer = self->dirty;
+        self->dirty = peer->next_dirty;
+        peer->dirty = false;
+        flush_peer(self, peer);
+    }
+}
+
+/*  Adds a number to a run, or ends the run and starts the next. */
+static void extend_run(run_t *run, uint64_t corr, bool duplicate, wire_buffer_t *buffer,
+                       wire_command_t command)
+{
+    if (run->count && run->first + run->count == corr && run->duplicate == duplicate) {
+        run->count++;
+        return;
+    }
+    end_run(run, buffer, command);
+    *run = (run_t){corr, 1, duplicate};
+}
+
+void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
+{
+    flush_peer(self, peer); /* a confirm goes before the outcome, a delivery before its revocation */
+    wire_buffer_t *buffer = &peer->confirm;
+    wire_encode(buffer, message);
+    send_buffer(self, peer, buffer);
+}
+
+void reeve_error(reactor_t *self, peer_entry_t *peer, uint64_t corr, reeve_error_t error,
+                 const char *text, int64_t retry_after_ms)
+{
+    reeve_message(self, peer,
+                  &(wire_message_t){.command = WIRE_ERROR,
+                                    .corr = corr,
+                                    .code = error,
+                                    .text = slice_str(text ? text : reeve_error_meaning(error)),
+                                    .retry_after_ms = (uint64_t)retry_after_ms});
+}
+
+static void put_delivery(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
+{
+    const record_t *record = effect->deliver.record;
+    const task_spec_t *spec = &record->spec;
+    char text[TOKEN_TEXT_BYTES];
+    size_t size = token_format(self->identity.token_key,
+                               (token_t){record->seq, effect->deliver.attempt}, text);
+    begin_if_empty(&peer->deliver, WIRE_DELIVER);
+    wire_put_delivery(
+        &peer->deliver,
+        &(wire_delivery_t){.token = slice(text, size),
+                           .attempt = effect->deliver.attempt,
+                           .retry_count = effect->deliver.retry_count,
+                           .task = {.id = spec->id,
+                                    .queue = spec->queue,
+                                    .task_name = spec->task_name,
+                                    .body = spec->body,
+                                    .origin = spec->origin,
+                                    .body_kind = spec->body_kind,
+                                    .created_at_ms = (uint64_t)spec->created_ms,
+                                    .priority = spec->priority,
+                                    .run_at_ms = (uint64_t)spec->run_at_ms,
+                                    .timeout_ms = (uint64_t)effect->deliver.timeout_ms,
+                                    .expires_at_ms = (uint64_t)spec->expires_ms,
+                                    .max_retries = effect->deliver.max_retries,
+                                    .backoff_ms = (uint64_t)spec->backoff_ms}});
+    mark_dirty(self, peer);
+    if (peer->deliver.size > BATCH_BYTES)
+        flush_peer(self, peer);
+}
+
+static void put_revoked(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
+{
+    char text[TOKEN_TEXT_BYTES];
+    size_t size = token_format(self->identity.token_key,
+                               (token_t){effect->revoke.seq, effect->revoke.attempt}, text);
+    begin_if_empty(&peer->revoke, WIRE_REVOKE);
+    wire_put_revoked(&peer->revoke,
+                     &(wire_revoked_t){slice(text, size), (uint64_t)effect->revoke.cause});
+    mark_dirty(self, peer);
+}
+
+static void send_outcome(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
+{
+    static const outcome_spec_t none;
+    const outcome_spec_t *spec =
+        effect->outcome.outcome ? &effect->outcome.outcome->spec : &none;
+    reeve_message(self, peer,
+                  &(wire_message_t){.command = WIRE_OUTCOME,
+                                    .corr = effect->corr,
+                                    .id = effect->outcome.record->spec.id,
+                                    .state = effect->outcome.state,
+                                    .attempts = effect->outcome.attempts,
+                                    .result_kind = spec->result_kind,
+                                    .result = spec->result,
+                                    .reason = spec->reason,
+                                    .error = spec->error,
+                                    .traceback = spec->traceback,
+                                    .duration_ms = (uint64_t)spec->duration_ms,
+                                    .partial = effect->outcome.partial});
+}
+
+void reeve_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
+{
+    switch (effect->kind) {
+    case EFFECT_CONFIRM:
+        extend_run(&peer->confirm_run, effect->corr, effect->confirm.duplicate, &peer->confirm,
+                   WIRE_CONFIRM);
+        mark_dirty(self, peer);
+        break;
+    case EFFECT_SETTLED:
+        extend_run(&peer->settled_run, effect->corr, false, &peer->settled, WIRE_SETTLED);
+        mark_dirty(self, peer);
+        break;
+    case EFFECT_DELIVER:
+        put_delivery(self, peer, effect);
+        break;
+    case EFFECT_REVOKE:
+        put_revoked(self, peer, effect);
+        break;
+    case EFFECT_REFUSE:
+        reeve_error(self, peer, effect->corr, effect->refuse.error, effect->refuse.text,
+                    effect->refuse.retry_after_ms);
+        break;
+    case EFFECT_OUTCOME:
+        send_outcome(self, peer, effect);
+        break;
+    case EFFECT_DONE:
+        reeve_message(self, peer, &(wire_message_t){.command = WIRE_DONE,
+                                                    .corr = effect->corr,
+                                                    .count = effect->done.count,
+                                                    .state = effect->done.state});
+        break;
+    case EFFECT_HEARTBEAT:
+        reeve_message(self, peer, &(wire_message_t){.command = WIRE_HEARTBEAT});
+        break;
+    case EFFECT_DISCONNECT:
+        reeve_message(self, peer, &(wire_message_t){.command = WIRE_GOODBYE,
+                                                    .text = slice_str("no longer registered")});
+        break;
+    default:
+        break;
+    }
+}
