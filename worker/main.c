@@ -1,0 +1,70 @@
+/*  reeve-worker: runs a command for each task. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/limits.h"
+#include "worker/name.h"
+#include "worker/options.h"
+#include "worker/runner.h"
+
+/*  A pipe that got number 0, 1 or 2 would be overwritten while a command's own are put in place. */
+static bool open_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd >= 0 && close(fd) == 0;
+}
+
+/*  Before any thread starts, so that all have the same. */
+static void set_signals(void)
+{
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status from us */
+}
+
+static int run(const options_t *options)
+{
+    char made[LIMIT_WORKER_NAME_BYTES + 1];
+    worker_name_make(made);
+    log_set_format(options->log_format);
+    log_set_level(options->log_level);
+    set_signals();
+    return runner_run(options, options->name ? options->name : made);
+}
+
+int main(int argc, char **argv)
+{
+    options_t options;
+    char problem[512];
+    int status = EX_OK;
+    if (!open_standard_streams())
+        return EX_OSERR;
+    switch (options_parse(argc, argv, &options, problem, sizeof problem)) {
+    case OPTIONS_HELP:
+        fputs(options_help, stdout);
+        break;
+    case OPTIONS_VERSION:
+        puts("reeve-worker " REEVE_VERSION);
+        break;
+    case OPTIONS_WRONG:
+        fprintf(stderr, "reeve-worker: %s\n", problem);
+        status = EX_USAGE;
+        break;
+    case OPTIONS_RUN:
+        status = run(&options);
+        break;
+    }
+    options_fini(&options);
+    return status;
+}

@@ -1,0 +1,19 @@
+/*  The loop of reeve-worker: tasks from the brokers into slots, and the orderly end.
+
+               SIGTERM, SIGINT          nothing runs                  all is confirmed
+    SERVING ────────────────► DRAINING ──────────────► CONFIRMING ───────────────────► ENDED
+                                 │                          ▲       or CONFIRM_WAIT_MS
+                                 │ drain timeout            │ nothing runs
+                                 └───────────► TERMINATING ─┘
+    A second signal ends it from any state: commands are killed, their tasks given back.         */
+
+#ifndef REEVE_WORKER_RUNNER_H
+#define REEVE_WORKER_RUNNER_H
+
+#include "worker/options.h"
+
+/*  Serves until a signal says stop; returns the exit status. SIGTERM and SIGINT must be blocked and
+    SIGPIPE ignored. Errors that keep it from starting are logged. */
+int runner_run(const options_t *options, const char *worker_name);
+
+#endif
