@@ -147,8 +147,7 @@ static int open_http(broker_t *self)
     char problem[400];
     if (strcmp(self->config->http, "off") == 0)
         return EX_OK;
-    self->http =
-        http_start(self->config->http, not_ready_reason, self, problem, sizeof problem);
+    self->http = http_start(self->config->http, not_ready_reason, self, problem, sizeof problem);
     if (self->http == NULL)
         return complain("cannot_serve_http", problem, EX_UNAVAILABLE);
     log_event(LOG_INFO, "serving_http", F_STR("address", self->config->http),

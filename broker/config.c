@@ -21,9 +21,13 @@ typedef struct setting {
 } setting_t;
 
 #define BROKER(key, kind, member, min, max)                                                        \
-    {"broker", key, kind, offsetof(config_t, member), min, max}
+    {                                                                                              \
+        "broker", key, kind, offsetof(config_t, member), min, max                                  \
+    }
 #define POLICY(key, kind, member, min, max)                                                        \
-    {"policy", key, kind, offsetof(policy_t, member), min, max}
+    {                                                                                              \
+        "policy", key, kind, offsetof(policy_t, member), min, max                                  \
+    }
 
 static const setting_t broker_settings[] = {
     BROKER("db", TEXT, db, 0, 0),
@@ -123,8 +127,8 @@ static bool complain(const reader_t *reader, const char *section, const char *ke
                      const char *value)
 {
     if (value)
-        snprintf(reader->problem, reader->size, "%s: %s/%s: bad value \"%s\"",
-                 reader->config->file, section, key, value);
+        snprintf(reader->problem, reader->size, "%s: %s/%s: bad value \"%s\"", reader->config->file,
+                 section, key, value);
     else
         snprintf(reader->problem, reader->size, "%s: unknown key %s/%s", reader->config->file,
                  section, key);
@@ -316,8 +320,7 @@ static config_result_t read_early_flags(config_t *self, int argc, char **argv, c
     return CONFIG_OK;
 }
 
-static config_result_t read_flags(config_t *self, int argc, char **argv, char *problem,
-                                  size_t size)
+static config_result_t read_flags(config_t *self, int argc, char **argv, char *problem, size_t size)
 {
     bool first_bind = true;
     int flag, index = 0;

@@ -32,12 +32,14 @@
 #define LIMIT_PEERS             100000 /* peers remembered at once */
 
 /*  What the broker holds. */
-#define LIMIT_QUEUES        100000 /* queues that exist at once; the key has room for 131,071 */
-#define LIMIT_WINDOW_TASKS  1024   /* waiting tasks of one queue kept in memory */
-#define LIMIT_WINDOW_BYTES  (4u << 20)
-#define LIMIT_WINDOWS_BYTES (32u << 20) /* the same for all queues together */
-#define LIMIT_PAGE_TASKS    256         /* waiting tasks read from the store at a time */
-#define LIMIT_LIST_ROWS     500         /* rows of one page of a listing */
-#define LIMIT_WAITERS       100000      /* clients waiting for outcomes at once */
+#define LIMIT_QUEUES            100000 /* queues that exist at once; the key has room for 131,071 */
+#define LIMIT_WINDOW_TASKS      1024   /* waiting tasks of one queue kept in memory */
+#define LIMIT_WINDOW_BYTES      (4u << 20)
+#define LIMIT_WINDOWS_BYTES     (32u << 20) /* the same for all queues together */
+#define LIMIT_PAGE_TASKS        256         /* waiting tasks read from the store at a time */
+#define LIMIT_UNCOMMITTED       100000 /* changes the writer may be behind before input waits */
+#define LIMIT_UNCOMMITTED_BYTES (64u << 20) /* the same in bodies */
+#define LIMIT_LIST_ROWS         500         /* rows of one page of a listing */
+#define LIMIT_WAITERS           100000      /* clients waiting for outcomes at once */
 
 #endif

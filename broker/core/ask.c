@@ -51,12 +51,23 @@ static void done(core_t *core, const ticket_t *ticket, uint64_t count, reeve_sta
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/*  A resent WAIT is the same wait. */
+static bool waits_already(const wait_list_t *list, peer_t peer, uint64_t corr)
+{
+    for (const waiter_t *waiter = list ? list->waiters : NULL; waiter; waiter = waiter->next)
+        if (waiter->peer == peer && waiter->corr == corr)
+            return true;
+    return false;
+}
+
 bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr)
 {
-    if (core->waiter_count >= LIMIT_WAITERS)
-        return false;
     wait_list_t *list;
     HASH_FIND(hh, core->waits, &seq, sizeof seq, list);
+    if (waits_already(list, peer, corr))
+        return true;
+    if (core->waiter_count >= LIMIT_WAITERS)
+        return false;
     if (list == NULL) {
         list = mem_zalloc(sizeof *list);
         list->seq = seq;

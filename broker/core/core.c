@@ -281,6 +281,11 @@ bool core_quiet(const core_t *self)
     return self->durable == self->changes && self->outbox.count == 0 && self->tickets == NULL;
 }
 
+uint64_t core_uncommitted(const core_t *self)
+{
+    return self->changes - self->durable;
+}
+
 core_totals_t core_totals(const core_t *self)
 {
     core_totals_t totals = {
@@ -292,8 +297,6 @@ core_totals_t core_totals(const core_t *self)
         .refused = self->refused,
         .lost = self->lost,
         .conflicts = self->conflicts,
-        .changes = self->changes,
-        .durable = self->durable,
     };
     for (const queue_t *queue = self->queues_by_name; queue; queue = queue->hh.next) {
         totals.waiting += queue->waiting;

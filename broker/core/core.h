@@ -38,7 +38,8 @@ void core_restore_queue(core_t *self, uint32_t queue_id, const char *name, uint6
                         uint64_t scheduled, uint64_t dead, uint64_t bytes);
 void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms);
 
-/*  One step. `out` is appended to. Event contents marked `loaded_t *` are taken over and zeroed. */
+/*  One step. `out` is appended to. What the event points to stays the caller's; the core takes
+    references of its own. */
 void core_step(core_t *self, const event_t *event, effects_t *out);
 
 /*  When it wants EVENT_TICK at the latest (monotonic ms); INT64_MAX when never. wall_ms - now_ms is
@@ -52,12 +53,14 @@ void core_set_policies(core_t *self, const policy_t *policy, const named_policy_
 /*  Whether every issued change is durable and nothing waits to be said. */
 bool core_quiet(const core_t *self);
 
+/*  Changes issued that are not durable yet. */
+uint64_t core_uncommitted(const core_t *self);
+
 /*  Counts, for answers and metrics. */
 typedef struct core_totals {
     uint64_t queues, workers, waiting, scheduled, processing, dead;
     uint64_t in_memory; /* tasks in the live map */
     uint64_t stale, duplicates, refused, lost, conflicts;
-    uint64_t changes, durable; /* issued and committed */
 } core_totals_t;
 core_totals_t core_totals(const core_t *self);
 

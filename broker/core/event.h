@@ -1,5 +1,5 @@
 /*  What can happen to the core. An event carries the time; everything it points to is borrowed for
-    the duration of core_step, except where a comment says that the core takes it over. */
+    the duration of core_step. */
 
 #ifndef REEVE_BROKER_CORE_EVENT_H
 #define REEVE_BROKER_CORE_EVENT_H

@@ -10,10 +10,10 @@ typedef struct policy {
     uint32_t max_deaths; /* a task that lost this many workers is quarantined */
     int64_t backoff_ms;  /* before the first retry; doubles with each */
     int64_t backoff_max_ms;
-    int64_t timeout_ms;        /* per attempt; 0 none */
-    int64_t retention_ms;      /* ended tasks answer for so long; dead letters stay until purged */
-    uint64_t max_length;       /* waiting and scheduled tasks; 0 no limit */
-    uint64_t max_bytes;        /* their bodies; 0 no limit */
+    int64_t timeout_ms;   /* per attempt; 0 none */
+    int64_t retention_ms; /* ended tasks answer for so long; dead letters stay until purged */
+    uint64_t max_length;  /* waiting and scheduled tasks; 0 no limit */
+    uint64_t max_bytes;   /* their bodies; 0 no limit */
 } policy_t;
 
 /*  A policy for one queue by name. */

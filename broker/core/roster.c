@@ -134,6 +134,16 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
     }
 }
 
+/*  Leases of this worker's earlier connection that it does not name any more: it has come back, so
+    it did not die, and what it does not hold may go to others at once. */
+static void release_forgotten(core_t *core, const worker_t *worker)
+{
+    task_t *task, *next;
+    DL_FOREACH_SAFE (core->leases, task, next)
+        if (task->holder == NULL && strcmp(task->holder_name, worker->name) == 0)
+            lease_release(core, task);
+}
+
 static worker_t *worker_new(core_t *core, const event_t *event)
 {
     worker_t *worker = mem_zalloc(sizeof *worker);
@@ -168,6 +178,7 @@ void worker_ready(core_t *core, const event_t *event)
     }
     worker->prefetch = event->ready.prefetch;
     reconcile(core, worker, event->ready.held, event->ready.held_count);
+    release_forgotten(core, worker);
     worker_update(core, worker);
 }
 

@@ -1,21 +1,21 @@
 /*  The life-cycle of a task, as one table and one picture.
 
-                 submit(delay)                     due
-     UNKNOWN ──────────────────► SCHEDULED ─────────────────┐
-        │                         ▲      │cancel, expire    ▼       deliver
-        │ submit                  │      └────────►end    QUEUED ◄──────────┐
-        ├─────────────────────────┼───────────────────────►│  ▲             │ release, worker lost
-        │                         │                        │  │             │
-        │                         │  failure, timeout:     ▼  │             │
-        │                         └─────────────────── PROCESSING ──────────┘
-        │                            backoff               │
-        ▼                                                  │ ack ──────────► SUCCESS
-     (never reported as waiting)                           │ no tries left,
-                                                           │ rejected, quarantined ► FAILED ─
-   redrive ► QUEUED └ cancel ───────► CANCELLED Any end may be removed (→ UNKNOWN): retention,
-   purge, Titanic close.
+      submit ┌───────────────────── with delay ─────► SCHEDULED ──── cancel ──► CANCELLED
+     ────────┤                                         │  ▲  └────── expire ──► EXPIRED
+             │                                     due │  │
+             │                                         ▼  │ failure, timeout:
+             └────────────────────────────────────► QUEUED│ backoff
+                          ▲        ▲                 │ │  │
+                          │        │        cancel,  │ │ deliver
+                  redrive │        │        expire ◄─┘ │  │
+                          │        │ release,          ▼  │
+                          │        └─ worker lost ─ PROCESSING ───── ack ─────► SUCCESS
+                          │                            │  └──────── cancel ──► CANCELLED
+                          │                            │ no tries left, rejected, quarantined
+                          └───────── FAILED ◄──────────┘
 
-    Expiry is checked while a task waits; one that is being processed runs to its end. */
+     An end (SUCCESS, FAILED, CANCELLED, EXPIRED) is removed, → UNKNOWN, by retention, purge or
+     Titanic's close. Expiry is for waiting tasks; one that is being processed runs to its end. */
 
 #ifndef REEVE_BROKER_CORE_STATE_H
 #define REEVE_BROKER_CORE_STATE_H

@@ -19,9 +19,16 @@ static bool is_full(const queue_t *queue, const task_spec_t *spec)
            (policy->max_bytes && queue->bytes + spec->body.size > policy->max_bytes);
 }
 
-/*  Takes over `record`, which has no sequence number yet. */
+/*  Takes over `record`, which has no sequence number yet. Limits are for new tasks only: one that is
+    stored already was confirmed before this is reached. */
 static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bool wait)
 {
+    if (core->draining || core->disk_low) {
+        refuse(core, peer, corr, core->draining ? REEVE_ERR_DRAINING : REEVE_ERR_DISK_LOW, NULL,
+               core->draining ? RETRY_DRAINING_MS : RETRY_DISK_MS);
+        record_unref(&record);
+        return;
+    }
     queue_t *queue = queue_get(core, record->spec.queue);
     if (queue == NULL || core->next_seq > KEY_SEQ_MAX) {
         refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
@@ -51,14 +58,6 @@ static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bo
 
 void submit(core_t *core, const event_t *event)
 {
-    if (core->draining) {
-        refuse(core, event->peer, event->corr, REEVE_ERR_DRAINING, NULL, RETRY_DRAINING_MS);
-        return;
-    }
-    if (core->disk_low) {
-        refuse(core, event->peer, event->corr, REEVE_ERR_DISK_LOW, NULL, RETRY_DISK_MS);
-        return;
-    }
     record_t *record = record_new(event->submit.task, 0, 0);
     if (event->submit.delay_ms > 0)
         record->spec.run_at_ms = core->wall_ms + event->submit.delay_ms;

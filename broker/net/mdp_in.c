@@ -104,14 +104,14 @@ static void worker_ready(reactor_t *self, peer_entry_t *peer, const mdp_message_
         snprintf(name + at, 3, "%02x", peer->id[i]);
     peer->mdp_worker = true;
     peer->strays = 0;
-    reactor_step(self, &(event_t){.kind = EVENT_READY,
-                                  .peer = peer->handle,
-                                  .ready = {.kind = message->version == MDP_01 ? PEER_MDP01
-                                                                               : PEER_MDP02,
-                                            .name = slice_str(name),
-                                            .queues = &message->service,
-                                            .queue_count = 1,
-                                            .prefetch = 1}});
+    reactor_step(self,
+                 &(event_t){.kind = EVENT_READY,
+                            .peer = peer->handle,
+                            .ready = {.kind = message->version == MDP_01 ? PEER_MDP01 : PEER_MDP02,
+                                      .name = slice_str(name),
+                                      .queues = &message->service,
+                                      .queue_count = 1,
+                                      .prefetch = 1}});
 }
 
 static void heartbeat(reactor_t *self, peer_entry_t *peer)

@@ -31,8 +31,9 @@ static void send_message(reactor_t *self, peer_entry_t *peer, const mdp_message_
 
 static void send_command(reactor_t *self, peer_entry_t *peer, mdp_kind_t kind)
 {
-    send_message(self, peer,
-                 &(mdp_message_t){.version = peer->version, .kind = kind, .delimiter = peer->delimiter});
+    send_message(
+        self, peer,
+        &(mdp_message_t){.version = peer->version, .kind = kind, .delimiter = peer->delimiter});
 }
 
 void mdp_disconnect(reactor_t *self, peer_entry_t *peer)
@@ -52,8 +53,8 @@ static void deliver(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
     if (record->spec.body_kind == WIRE_BODY_FRAMES) {
         count = unpack(record->spec.body, body);
     } else {
-        document = document_of_record(record, effect->deliver.retry_count,
-                                      effect->deliver.max_retries);
+        document =
+            document_of_record(record, effect->deliver.retry_count, effect->deliver.max_retries);
         body[0] = slice_str(document);
     }
     size_t size = token_format(self->identity.token_key,

@@ -35,8 +35,7 @@ static void narrate_change(const change_t *change)
     else if (change->to == REEVE_STATE_CANCELLED || change->to == REEVE_STATE_EXPIRED)
         failure(change->record, outcome, LOG_INFO, "task_ended");
     else if (change->from == REEVE_STATE_PROCESSING)
-        failure(change->record, outcome,
-                outcome->ending == ENDING_RELEASED ? LOG_INFO : LOG_WARN,
+        failure(change->record, outcome, outcome->ending == ENDING_RELEASED ? LOG_INFO : LOG_WARN,
                 change->to == REEVE_STATE_SCHEDULED ? "task_retry" : "task_requeued");
 }
 

@@ -21,12 +21,12 @@ typedef struct peer_entry {
     peer_t handle;
     size_t id_size;
     uint8_t id[ROUTING_ID_BYTES];
-    bool mdp;              /* spoke Majordomo last */
-    bool mdp_worker;       /* has sent READY over Majordomo */
-    mdp_version_t version; /* of the Majordomo it speaks */
-    bool delimiter;        /* it puts an empty frame before the header */
+    bool mdp;                    /* spoke Majordomo last */
+    bool mdp_worker;             /* has sent READY over Majordomo */
+    mdp_version_t version;       /* of the Majordomo it speaks */
+    bool delimiter;              /* it puts an empty frame before the header */
     bool said_hello, was_worker; /* of our own protocol */
-    int strays;            /* replies to unknown tokens in a row */
+    int strays;                  /* replies to unknown tokens in a row */
     int64_t last_seen_ms;
     /* Batches of this turn, for peers of our own protocol. */
     bool dirty;

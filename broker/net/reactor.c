@@ -16,7 +16,7 @@
 #include "common/mem.h"
 
 enum {
-    TURN_MESSAGES = 256,       /* taken in one turn, so that answers do not wait for a flood */
+    TURN_MESSAGES = 256, /* taken in one turn, so that answers do not wait for a flood */
     POLL_MAX_MS = 1000,
     STOP_MS = 10000,           /* how long a stop waits for the last commit */
     PEER_IDLE_MS = 600 * 1000, /* a silent peer is forgotten after */
@@ -69,8 +69,11 @@ static void to_store(reactor_t *self, effect_t *effect)
     if (effect->kind == EFFECT_CHANGE) {
         const record_t *record = effect->change.record;
         self->batch->changes++;
-        if (effect->change.from == REEVE_STATE_UNKNOWN)
+        if (effect->change.from == REEVE_STATE_UNKNOWN) {
+            self->batch->bytes += record->spec.body.size;
+            self->uncommitted_bytes += record->spec.body.size;
             id_filter_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq);
+        }
     }
     *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
 }
@@ -163,10 +166,11 @@ static void answer_document(reactor_t *self, const request_t *request)
     }
     char *json = request->kind == REQUEST_BIOGRAPHY ? document_task(self, &request->biography)
                                                     : document_dead(&request->page);
-    reeve_message(self, peer, &(wire_message_t){.command = WIRE_DOCUMENT,
-                                                .corr = request->corr,
-                                                .json = slice_str(json),
-                                                .next = request->page.next});
+    reeve_message(self, peer,
+                  &(wire_message_t){.command = WIRE_DOCUMENT,
+                                    .corr = request->corr,
+                                    .json = slice_str(json),
+                                    .next = request->page.next});
     free(json);
 }
 
@@ -176,9 +180,10 @@ static void take_batch(reactor_t *self, batch_t *batch)
     if (batch->ids)
         id_filter_apply(self->ids, &batch->ids);
     self->committed += batch->changes;
+    self->uncommitted_bytes -= batch->bytes;
     if (batch->changes)
-        reactor_step(self,
-                     &(event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
+        reactor_step(
+            self, &(event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
     for (size_t i = 0; i < batch->count; i++) {
         request_t *request = &batch->items[i];
         if (request->kind == REQUEST_EFFECT)
@@ -394,13 +399,22 @@ static void say_goodbye(const worker_stats_t *worker, void *arg)
     if (peer->mdp)
         mdp_disconnect(self, peer);
     else
-        reeve_message(self, peer, &(wire_message_t){.command = WIRE_GOODBYE,
-                                                    .text = slice_str("the broker is stopping")});
+        reeve_message(self, peer,
+                      &(wire_message_t){.command = WIRE_GOODBYE,
+                                        .text = slice_str("the broker is stopping")});
+}
+
+/*  The writer is far behind: input waits in the peers' sockets instead of in our memory. */
+static bool is_overloaded(const reactor_t *self)
+{
+    return core_uncommitted(self->core) > LIMIT_UNCOMMITTED ||
+           self->uncommitted_bytes > LIMIT_UNCOMMITTED_BYTES;
 }
 
 static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
 {
-    zmq_pollitem_t items[] = {{self->router, 0, ZMQ_POLLIN, 0},
+    short input = is_overloaded(self) ? 0 : ZMQ_POLLIN;
+    zmq_pollitem_t items[] = {{self->router, 0, input, 0},
                               {NULL, self->notify_fd, ZMQ_POLLIN, 0},
                               {NULL, self->signal_fd, ZMQ_POLLIN, 0}};
     zmq_poll(items, 3, poll_timeout_ms(self));

@@ -21,7 +21,13 @@ typedef struct reactor_config {
 } reactor_config_t;
 
 /*  What the HTTP side may see; written by the reactor, read by any thread through reactor_health. */
-typedef enum health { HEALTH_STARTING, HEALTH_READY, HEALTH_DRAINING, HEALTH_FAILED, HEALTH_DISK_LOW } health_t;
+typedef enum health {
+    HEALTH_STARTING,
+    HEALTH_READY,
+    HEALTH_DRAINING,
+    HEALTH_FAILED,
+    HEALTH_DISK_LOW
+} health_t;
 
 /*  Binds all endpoints. NULL when one cannot be bound; `problem` names it. The core and the store
     stay the caller's. */

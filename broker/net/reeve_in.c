@@ -26,8 +26,7 @@ static bool numbers_valid(const wire_task_t *task)
     return task->priority <= LIMIT_PRIORITY && task->delay_ms <= LIMIT_DURATION_MS &&
            task->timeout_ms <= LIMIT_DURATION_MS && task->backoff_ms <= LIMIT_DURATION_MS &&
            task->run_at_ms <= TIME_MAX_MS && task->expires_at_ms <= TIME_MAX_MS &&
-           task->created_at_ms <= TIME_MAX_MS &&
-           (task->delay_ms == 0 || task->run_at_ms == 0) &&
+           task->created_at_ms <= TIME_MAX_MS && (task->delay_ms == 0 || task->run_at_ms == 0) &&
            (task->max_retries == WIRE_ABSENT || task->max_retries <= LIMIT_RETRIES);
 }
 
@@ -157,10 +156,10 @@ static void on_dead_command(reactor_t *self, peer_entry_t *peer, const wire_mess
 static void send_document(reactor_t *self, peer_entry_t *peer, uint64_t corr, char *json,
                           uint64_t next)
 {
-    reeve_message(self, peer, &(wire_message_t){.command = WIRE_DOCUMENT,
-                                                .corr = corr,
-                                                .json = slice_str(json),
-                                                .next = next});
+    reeve_message(
+        self, peer,
+        &(wire_message_t){
+            .command = WIRE_DOCUMENT, .corr = corr, .json = slice_str(json), .next = next});
     free(json);
 }
 
@@ -180,8 +179,7 @@ static void ask_store(reactor_t *self, peer_entry_t *peer, const wire_message_t 
             return;
         }
     }
-    request_t *request =
-        reactor_request(self, one ? REQUEST_BIOGRAPHY : REQUEST_DEAD_LIST);
+    request_t *request = reactor_request(self, one ? REQUEST_BIOGRAPHY : REQUEST_DEAD_LIST);
     request->peer = peer->handle;
     request->corr = message->corr;
     request->purpose = PURPOSE_DOCUMENT;
@@ -232,9 +230,9 @@ static held_t *take_held(reactor_t *self, peer_entry_t *peer, const wire_message
             capacity = capacity ? capacity * 2 : 16;
             held = mem_realloc(held, capacity * sizeof *held);
         }
-        held[(*count)++] = (held_t){token.seq, token.attempt,
-                                    item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms
-                                                                         : -1};
+        held[(*count)++] =
+            (held_t){token.seq, token.attempt,
+                     item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms : -1};
     }
     return held;
 }
@@ -280,10 +278,10 @@ static void on_heartbeat(reactor_t *self, peer_entry_t *peer, const wire_message
     held_t *held = take_held(self, peer, message, &count);
     if (core_is_worker(self->core, peer->handle)) {
         static const held_t none;
-        reactor_step(self, &(event_t){.kind = EVENT_HEARTBEAT,
-                                      .peer = peer->handle,
-                                      .heartbeat = {.held = held ? held : &none,
-                                                    .held_count = count}});
+        reactor_step(self,
+                     &(event_t){.kind = EVENT_HEARTBEAT,
+                                .peer = peer->handle,
+                                .heartbeat = {.held = held ? held : &none, .held_count = count}});
     } else if (!peer->said_hello || peer->was_worker || count > 0) {
         reeve_error(self, peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
     } else {
@@ -330,21 +328,20 @@ static void settle(reactor_t *self, peer_entry_t *peer, uint64_t corr,
         reeve_error(self, peer, corr, error, NULL, 0);
         return;
     }
-    reactor_step(self,
-                 &(event_t){.kind = EVENT_SETTLE,
-                            .peer = peer->handle,
-                            .corr = corr,
-                            .settle = {.seq = token.seq,
-                                       .attempt = token.attempt,
-                                       .verdict = (verdict_t)item->verdict,
-                                       .result_kind = (uint8_t)item->result_kind,
-                                       .result = item->result,
-                                       .reason = item->reason,
-                                       .error = item->error,
-                                       .traceback = item->traceback,
-                                       .duration_ms = item->duration_ms <= LIMIT_DURATION_MS
-                                                          ? (int64_t)item->duration_ms
-                                                          : 0}});
+    reactor_step(self, &(event_t){.kind = EVENT_SETTLE,
+                                  .peer = peer->handle,
+                                  .corr = corr,
+                                  .settle = {.seq = token.seq,
+                                             .attempt = token.attempt,
+                                             .verdict = (verdict_t)item->verdict,
+                                             .result_kind = (uint8_t)item->result_kind,
+                                             .result = item->result,
+                                             .reason = item->reason,
+                                             .error = item->error,
+                                             .traceback = item->traceback,
+                                             .duration_ms = item->duration_ms <= LIMIT_DURATION_MS
+                                                                ? (int64_t)item->duration_ms
+                                                                : 0}});
 }
 
 static void on_settle(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)

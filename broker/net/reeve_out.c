@@ -77,7 +77,8 @@ static void extend_run(run_t *run, uint64_t corr, bool duplicate, wire_buffer_t 
 
 void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
 {
-    flush_peer(self, peer); /* a confirm goes before the outcome, a delivery before its revocation */
+    flush_peer(self,
+               peer); /* a confirm goes before the outcome, a delivery before its revocation */
     wire_buffer_t *buffer = &peer->confirm;
     wire_encode(buffer, message);
     send_buffer(self, peer, buffer);
@@ -139,8 +140,7 @@ static void put_revoked(reactor_t *self, peer_entry_t *peer, const effect_t *eff
 static void send_outcome(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
 {
     static const outcome_spec_t none;
-    const outcome_spec_t *spec =
-        effect->outcome.outcome ? &effect->outcome.outcome->spec : &none;
+    const outcome_spec_t *spec = effect->outcome.outcome ? &effect->outcome.outcome->spec : &none;
     reeve_message(self, peer,
                   &(wire_message_t){.command = WIRE_OUTCOME,
                                     .corr = effect->corr,
@@ -182,17 +182,19 @@ void reeve_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
         send_outcome(self, peer, effect);
         break;
     case EFFECT_DONE:
-        reeve_message(self, peer, &(wire_message_t){.command = WIRE_DONE,
-                                                    .corr = effect->corr,
-                                                    .count = effect->done.count,
-                                                    .state = effect->done.state});
+        reeve_message(self, peer,
+                      &(wire_message_t){.command = WIRE_DONE,
+                                        .corr = effect->corr,
+                                        .count = effect->done.count,
+                                        .state = effect->done.state});
         break;
     case EFFECT_HEARTBEAT:
         reeve_message(self, peer, &(wire_message_t){.command = WIRE_HEARTBEAT});
         break;
     case EFFECT_DISCONNECT:
-        reeve_message(self, peer, &(wire_message_t){.command = WIRE_GOODBYE,
-                                                    .text = slice_str("no longer registered")});
+        reeve_message(
+            self, peer,
+            &(wire_message_t){.command = WIRE_GOODBYE, .text = slice_str("no longer registered")});
         break;
     default:
         break;

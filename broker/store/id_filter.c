@@ -102,7 +102,7 @@ static uint32_t generation_tag(uint64_t hash)
 /*  The slot where the tag is, or the empty one where it belongs. */
 static size_t generation_slot(const generation_t *generation, uint64_t hash, uint32_t tag)
 {
-    size_t slot = (hash >> 48) % GENERATION_SLOTS;
+    size_t slot = (hash >> 44) % GENERATION_SLOTS;
     while (generation->tags[slot] != 0 && generation->tags[slot] != tag)
         slot = (slot + 1) % GENERATION_SLOTS;
     return slot;

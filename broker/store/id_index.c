@@ -12,7 +12,8 @@
 #define FANOUT      4   /* neighbours of one level that are merged */
 #define ERASE_ROWS  32  /* rows erased at a time */
 #define ERASE_COST  32  /* of one row, in merged entries */
-#define LOOK_STEPS  64  /* idle steps from one look for dead entries to the next */
+#define LOOK_STEPS  64  /* steps from one look for dead entries to the next without new tasks */
+#define LOOK_COST   512 /* of a look, in merged entries */
 #define FIRST_SEALS 256 /* ids; see tail_limit */
 
 typedef struct slice {
@@ -42,8 +43,10 @@ struct id_index {
     size_t doomed_count;
     id_sweep_t sweep;
     bool settled; /* no merge is due */
-    unsigned idle_steps;
-    size_t looked; /* runs looked at for dead entries, over all slices in turn */
+    unsigned steps;
+    unsigned looks_due; /* runs to look at for entries of tasks that are gone */
+    unsigned look_slice;
+    size_t look_run; /* place of the next one in look_slice */
     id_update_t *update;
     id_seqs_t found; /* scratch of id_index_find */
     id_entry_t sorted[ID_TAIL_ENTRIES];
@@ -125,6 +128,8 @@ static int seal(id_index_t *self, unsigned number)
     slice->sealed = run->max_seq;
     adopt_run(self, run);
     id_tail_clear(&slice->tail);
+    if (self->looks_due < ID_SLICES)
+        self->looks_due++;
     return id_tables_set_sealed(self->tables, number, slice->sealed);
 }
 
@@ -287,29 +292,37 @@ static int start_purge(id_index_t *self)
     return SQLITE_OK;
 }
 
-/*  Nothing is due. Now and then a run's entries are sampled, one run after another; level 0 is too
-    small to be worth it. */
-static int look_around(id_index_t *self)
+/*  The next run that is large enough to be worth a look, in turn over all slices; NULL: none is. */
+static const id_run_t *next_to_look_at(id_index_t *self)
 {
-    if (++self->idle_steps % LOOK_STEPS != 0)
-        return SQLITE_OK;
+    for (unsigned tried = 0; tried <= ID_SLICES; ++tried) {
+        const id_slice_t *slice = &self->slices[self->look_slice];
+        while (self->look_run < slice->count) {
+            const id_run_t *run = slice->runs[self->look_run++];
+            if (level_of(run) > 0)
+                return run;
+        }
+        self->look_slice = (self->look_slice + 1) % ID_SLICES;
+        self->look_run = 0;
+    }
+    return NULL;
+}
+
+/*  Nothing else is due, so a run may be looked at for entries of tasks that are gone. */
+static int look(id_index_t *self, size_t *budget)
+{
+    self->looks_due--;
+    *budget -= *budget < LOOK_COST ? *budget : LOOK_COST;
     int rc = bury(self);
-    size_t total = 0, wanted = self->looked++;
-    for (size_t s = 0; s < ID_SLICES; ++s)
-        total += self->slices[s].count;
-    if (rc != SQLITE_OK || total == 0)
-        return rc;
-    wanted %= total;
-    size_t s = 0;
-    for (; wanted >= self->slices[s].count; ++s)
-        wanted -= self->slices[s].count;
-    const id_run_t *run = self->slices[s].runs[wanted];
-    return level_of(run) == 0 ? SQLITE_OK : id_sweep_sample(&self->sweep, self->tables, run);
+    const id_run_t *run = next_to_look_at(self);
+    return rc == SQLITE_OK && run ? id_sweep_sample(&self->sweep, self->tables, run) : rc;
 }
 
 int id_index_step(id_index_t *self, size_t budget)
 {
     int rc = SQLITE_OK;
+    if (++self->steps % LOOK_STEPS == 0 && self->looks_due == 0)
+        self->looks_due = 1;
     while (rc == SQLITE_OK && budget > 0) {
         if (self->merge)
             rc = advance_merge(self, &budget);
@@ -321,15 +334,18 @@ int id_index_step(id_index_t *self, size_t budget)
             rc = id_sweep_read(&self->sweep, self->tables, &budget);
         else if (self->sweep.live)
             rc = start_purge(self);
+        else if (self->looks_due > 0)
+            rc = look(self, &budget);
         else
-            return look_around(self);
+            break;
     }
     return rc;
 }
 
 bool id_index_busy(const id_index_t *self)
 {
-    return self->merge || self->doomed_count > 0 || !self->settled || self->sweep.live;
+    return self->merge || self->doomed_count > 0 || !self->settled || self->sweep.live ||
+           self->looks_due > 0;
 }
 
 id_update_t *id_index_take_update(id_index_t *self)

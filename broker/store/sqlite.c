@@ -324,8 +324,7 @@ static void note_leaving(sqlite_store_t *self, const change_t *change)
 {
     if (self->leaving_count == self->leaving_capacity) {
         self->leaving_capacity = self->leaving_capacity ? self->leaving_capacity * 2 : 256;
-        self->leaving =
-            mem_realloc(self->leaving, self->leaving_capacity * sizeof *self->leaving);
+        self->leaving = mem_realloc(self->leaving, self->leaving_capacity * sizeof *self->leaving);
     }
     self->leaving[self->leaving_count++] = (leaving_t){change->at_ms, change->record->seq};
 }

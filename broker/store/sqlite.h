@@ -7,10 +7,10 @@
 
 typedef enum sqlite_open_result {
     SQLITE_OPENED,
-    SQLITE_OPEN_CANNOT,   /* no permission, no directory, disk error */
-    SQLITE_OPEN_LOCKED,   /* another broker has it */
-    SQLITE_OPEN_FOREIGN,  /* no database, or not one of Reeve's */
-    SQLITE_OPEN_NEWER,    /* written by a newer version */
+    SQLITE_OPEN_CANNOT,  /* no permission, no directory, disk error */
+    SQLITE_OPEN_LOCKED,  /* another broker has it */
+    SQLITE_OPEN_FOREIGN, /* no database, or not one of Reeve's */
+    SQLITE_OPEN_NEWER,   /* written by a newer version */
 } sqlite_open_result_t;
 
 /*  Opens or creates the database at `path`, migrates it to the present schema and counts the epoch.

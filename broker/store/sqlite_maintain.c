@@ -43,8 +43,8 @@ static int cut(sqlite_store_t *self, statement_t statement, uint64_t seq)
 
 int sqlite_remove(sqlite_store_t *self, uint64_t seq, bool tried)
 {
-    if (tried && (cut(self, ST_CUT_TRIES, seq) != STORE_OK ||
-                  cut(self, ST_CUT_ATTEMPTS, seq) != STORE_OK))
+    if (tried &&
+        (cut(self, ST_CUT_TRIES, seq) != STORE_OK || cut(self, ST_CUT_ATTEMPTS, seq) != STORE_OK))
         return STORE_FAILED;
     return cut(self, ST_CUT_TASK, seq);
 }

@@ -53,9 +53,9 @@ static int get_tries(sqlite_store_t *self, uint64_t seq, tries_t *tries)
     int row = sqlite_row(self, ST_GET_TRIES);
     if (row == 1) {
         sqlite3_stmt *st = self->statements[ST_GET_TRIES];
-        *tries = (tries_t){(uint32_t)sqlite3_column_int64(st, 0),
-                           (uint32_t)sqlite3_column_int64(st, 1),
-                           (uint32_t)sqlite3_column_int64(st, 2)};
+        *tries =
+            (tries_t){(uint32_t)sqlite3_column_int64(st, 0), (uint32_t)sqlite3_column_int64(st, 1),
+                      (uint32_t)sqlite3_column_int64(st, 2)};
         sqlite_done(self, ST_GET_TRIES);
     }
     return row < 0 ? STORE_FAILED : STORE_OK;
@@ -333,10 +333,10 @@ int sqlite_biography(store_t *store, slice_t id, biography_t *out)
 static void remember_queue(sqlite_store_t *self, const stored_queue_t *queue)
 {
     *sqlite_counter(self, queue->id) = (counter_t){.name = mem_strdup(queue->name),
-                                            .waiting = (int64_t)queue->waiting,
-                                            .scheduled = (int64_t)queue->scheduled,
-                                            .dead = (int64_t)queue->dead,
-                                            .bytes = (int64_t)queue->bytes};
+                                                   .waiting = (int64_t)queue->waiting,
+                                                   .scheduled = (int64_t)queue->scheduled,
+                                                   .dead = (int64_t)queue->dead,
+                                                   .bytes = (int64_t)queue->bytes};
 }
 
 static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery)

@@ -23,8 +23,8 @@ typedef struct request {
     effect_t effect; /* owned */
     peer_t peer;     /* BIOGRAPHY, DEAD_LIST: who asked */
     uint64_t corr;
-    int purpose;     /* the asker's own mark */
-    char *id;        /* BIOGRAPHY; owned */
+    int purpose; /* the asker's own mark */
+    char *id;    /* BIOGRAPHY; owned */
     uint32_t queue_id;
     uint64_t after;
     size_t limit;
@@ -35,10 +35,11 @@ typedef struct request {
 typedef struct batch {
     request_t *items;
     size_t count, capacity;
-    uint64_t changes;     /* how many of the items are changes */
-    id_update_t *ids;     /* for the id filter; NULL mostly; the receiver takes it */
-    bool failed;          /* the store failed; nothing of this batch may be believed */
-    int64_t commit_us;    /* how long begin … commit took */
+    uint64_t changes;  /* how many of the items are changes */
+    size_t bytes;      /* bodies of new tasks in them */
+    id_update_t *ids;  /* for the id filter; NULL mostly; the receiver takes it */
+    bool failed;       /* the store failed; nothing of this batch may be believed */
+    int64_t commit_us; /* how long begin … commit took */
     struct batch *next;
 } batch_t;
 

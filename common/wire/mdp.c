@@ -200,7 +200,7 @@ size_t mdp_encode(const mdp_message_t *message, slice_t *head)
     for (; n < message->path_count; n++)
         head[n] = message->path[n];
     /*  A return path can only be told from the header by the empty frame that ends it. */
-    if (message->delimiter || message->version == MDP_01 || message->path_count > 0)
+    if (message->delimiter || message->path_count > 0)
         head[n++] = slice("", 0);
     head[n++] = header_frame(row->version, row->side);
     if (row->code != NO_CODE)

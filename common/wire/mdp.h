@@ -42,7 +42,7 @@ bool mdp_is_mdp(const slice_t *frames, size_t count);
 
 /*  Decodes a message from a client or worker to the broker. Returns 0, or -1 with *problem set to a
     static phrase ("REQUEST without body"). Where the header and command are readable but the rest
-    is not, out->version, kind and delimiter are still set. Tolerances, each for a peer that exists:
+    is not, out->version, kind and delimiter are still set; otherwise out->version is 0. Tolerances, each for a peer that exists:
     the leading empty frame is optional in both versions; after the address the empty frame is
     optional (PHP worker); the return path may be any number of frames. */
 int mdp_decode(const slice_t *frames, size_t count, mdp_message_t *out, const char **problem);
@@ -52,8 +52,8 @@ int mdp_decode(const slice_t *frames, size_t count, mdp_message_t *out, const ch
 
 /*  Writes the frames of `message` up to the body into `head` (room for path_count +
     MDP_HEAD_FRAMES) and returns how many; the caller sends head, then message->body. Command bytes
-    and header texts are static storage. The leading empty frame is written when message->delimiter
-    is set or the version is 0.1. */
+    and header texts are static storage. The leading empty frame is written when message->delimiter is set, or
+    there is a path: what a peer sends is mirrored. */
 size_t mdp_encode(const mdp_message_t *message, slice_t *head);
 
 #endif

@@ -44,6 +44,7 @@ bool pb_get_varint(slice_t bytes, size_t *at, uint64_t *value)
 static inline const char *get_raw(slice_t bytes, size_t *at, raw_t *raw)
 {
     uint64_t tag, size;
+    *raw = (raw_t){0};
     if (!get_varint(bytes, at, &tag) || tag > UINT32_MAX)
         return "bad tag";
     raw->number = tag >> 3;
