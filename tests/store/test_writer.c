@@ -1,0 +1,154 @@
+/*  The writer thread over a store that the test can hold back and break. */
+
+#include <poll.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "broker/store/writer.h"
+
+/*  Counts transactions; a commit waits for a permission and fails when told to. */
+typedef struct fake {
+    store_t base;
+    sem_t began, permission;
+    atomic_int transactions, finds;
+    atomic_bool fails;
+} fake_t;
+
+static int begin(store_t *store)
+{
+    sem_post(&((fake_t *)store)->began);
+    return STORE_OK;
+}
+
+static int commit(store_t *store)
+{
+    fake_t *fake = (fake_t *)store;
+    sem_wait(&fake->permission);
+    fake->transactions++;
+    return fake->fails ? STORE_FAILED : STORE_OK;
+}
+
+static int find(store_t *store, slice_t id, page_t *out)
+{
+    (void)id, (void)out;
+    ((fake_t *)store)->finds++;
+    return STORE_OK;
+}
+
+static id_update_t *id_update(store_t *store)
+{
+    (void)store;
+    return NULL;
+}
+
+static const store_ops_t ops = {
+    .begin = begin, .commit = commit, .find = find, .id_update = id_update};
+
+typedef struct world {
+    fake_t fake;
+    int fd;
+    writer_t *writer;
+} world_t;
+
+static int set_up(void **state)
+{
+    world_t *world = calloc(1, sizeof *world);
+    world->fake.base.ops = &ops;
+    sem_init(&world->fake.began, 0, 0);
+    sem_init(&world->fake.permission, 0, 0);
+    world->fd = eventfd(0, EFD_NONBLOCK);
+    world->writer = writer_start(&world->fake.base, world->fd);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    world_t *world = *state;
+    writer_stop(&world->writer);
+    close(world->fd);
+    free(world);
+    return 0;
+}
+
+static void submit(world_t *world, int finds)
+{
+    batch_t *batch = batch_new();
+    for (int i = 0; i < finds; i++) {
+        request_t *request = batch_add(batch, REQUEST_EFFECT);
+        request->effect.kind = EFFECT_FIND;
+        request->effect.find.id = strdup("x");
+    }
+    writer_submit(world->writer, &batch);
+    assert_null(batch);
+}
+
+static batch_t *next(world_t *world)
+{
+    batch_t *batch;
+    while ((batch = writer_collect(world->writer)) == NULL) {
+        struct pollfd wait = {world->fd, POLLIN, 0};
+        assert_true(poll(&wait, 1, 10000) > 0);
+        uint64_t count;
+        ssize_t got = read(world->fd, &count, sizeof count);
+        (void)got;
+    }
+    return batch;
+}
+
+static void what_arrives_during_a_commit_is_one_transaction(void **state)
+{
+    world_t *world = *state;
+    submit(world, 1);
+    sem_wait(&world->fake.began); /* the first transaction is under way */
+    for (int i = 0; i < 10; i++)
+        submit(world, 2);
+    assert_null(writer_collect(world->writer));
+    sem_post(&world->fake.permission);
+    sem_post(&world->fake.permission);
+    for (int i = 0; i < 11; i++) {
+        batch_t *batch = next(world);
+        assert_false(batch->failed);
+        assert_int_equal(batch->count, i == 0 ? 1 : 2);
+        batch_destroy(&batch);
+    }
+    assert_int_equal(world->fake.transactions, 2);
+    assert_int_equal(world->fake.finds, 21);
+}
+
+static void after_a_failed_commit_nothing_is_confirmed_any_more(void **state)
+{
+    world_t *world = *state;
+    world->fake.fails = true;
+    submit(world, 1);
+    sem_post(&world->fake.permission);
+    batch_t *batch = next(world);
+    assert_true(batch->failed);
+    batch_destroy(&batch);
+    world->fake.fails = false; /* a failed sync is not retried as if nothing had happened */
+    submit(world, 1);
+    batch = next(world);
+    assert_true(batch->failed);
+    batch_destroy(&batch);
+    assert_int_equal(world->fake.transactions, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_arrives_during_a_commit_is_one_transaction, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(after_a_failed_commit_nothing_is_confirmed_any_more, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
