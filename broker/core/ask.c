@@ -164,10 +164,10 @@ static task_t *materialise(core_t *core, loaded_t *loaded)
 static void cancel(core_t *core, task_t *task)
 {
     worker_t *worker = task->holder;
-    lease_revoke(core, task, REVOKE_CANCELLED);
     outcome_t *outcome = lease_outcome(core, task, ENDING_CANCELLED, "cancelled", NULL);
     task_end(core, task, REEVE_STATE_CANCELLED, outcome);
     outcome_unref(&outcome);
+    lease_revoke(core, task, worker, REVOKE_CANCELLED);
     worker_expel_mdp(core, worker);
 }
 

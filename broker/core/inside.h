@@ -202,7 +202,8 @@ void lease_settle(core_t *core, const event_t *event);
 void lease_extend(core_t *core, const event_t *event);
 void lease_progress(core_t *core, const event_t *event);
 void lease_check(core_t *core);
-void lease_revoke(core_t *core, const task_t *task, revoke_cause_t cause);
+/*  Tells the worker that held the task until the move just issued; NULL: nobody did. */
+void lease_revoke(core_t *core, const task_t *task, const worker_t *worker, revoke_cause_t cause);
 void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
                      revoke_cause_t cause);
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,

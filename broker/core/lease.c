@@ -93,10 +93,10 @@ void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
     effect->revoke.cause = cause;
 }
 
-void lease_revoke(core_t *core, const task_t *task, revoke_cause_t cause)
+void lease_revoke(core_t *core, const task_t *task, const worker_t *worker, revoke_cause_t cause)
 {
-    if (task->holder)
-        lease_revoke_at(core, task->holder->peer, task->seq, task->tries.attempts, cause);
+    if (worker)
+        lease_revoke_at(core, worker->peer, task->seq, task->tries.attempts, cause);
 }
 
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
@@ -152,11 +152,11 @@ void lease_lose(core_t *core, task_t *task, const char *error)
 static void time_out(core_t *core, task_t *task)
 {
     worker_t *worker = task->holder;
-    lease_revoke(core, task, REVOKE_TIMEOUT);
     outcome_t *outcome = lease_outcome(core, task, ENDING_TIMEOUT, "timeout",
                                        "no end was reported within the task's timeout");
     lease_fail(core, task, outcome);
     outcome_unref(&outcome);
+    lease_revoke(core, task, worker, REVOKE_TIMEOUT);
     worker_expel_mdp(core, worker);
 }
 
@@ -167,9 +167,10 @@ void lease_check(core_t *core)
         if (task->deadline_ms <= core->now_ms) {
             time_out(core, task);
         } else if (task->lease_until_ms <= core->now_ms) {
-            lease_revoke(core, task, REVOKE_STALE);
+            const worker_t *worker = task->holder;
             lease_lose(core, task,
-                       task->holder ? "its worker no longer reports it" : "its worker is gone");
+                       worker ? "its worker no longer reports it" : "its worker is gone");
+            lease_revoke(core, task, worker, REVOKE_STALE);
         }
     }
 }

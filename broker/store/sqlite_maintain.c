@@ -15,6 +15,8 @@ static int by_time(const void *a, const void *b)
     policy instead of an index entry per task. */
 int sqlite_write_leaving(sqlite_store_t *self)
 {
+    if (self->leaving_count == 0)
+        return STORE_OK;
     for (size_t i = 0; i < self->leaving_count; i++)
         self->leaving[i].remove_at_ms = (self->leaving[i].remove_at_ms + 999) / 1000 * 1000;
     qsort(self->leaving, self->leaving_count, sizeof *self->leaving, by_time);
