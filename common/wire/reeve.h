@@ -84,7 +84,7 @@ typedef struct wire_revoked {
     zero/empty) and its undecoded body, over which the wire_next_… functions iterate. */
 typedef struct wire_message {
     wire_command_t command;
-    slice_t body; /* everything after the command byte */
+    slice_t body;  /* everything after the command byte */
     uint64_t corr; /* corr; first of SUBMIT and SETTLE */
     slice_t id, queue, name, text, version, broker_id, token, data;
     uint64_t code, retry_after_ms, epoch, heartbeat_ms, liveness_ms, max_message_bytes, max_batch;

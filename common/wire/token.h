@@ -15,7 +15,7 @@
 #define TOKEN_TEXT_BYTES 52 /* longest text with its NUL */
 
 typedef struct token {
-    uint64_t seq; /* the task's sequence number, its key in the store */
+    uint64_t seq;     /* the task's sequence number, its key in the store */
     uint32_t attempt; /* 1, 2, … */
 } token_t;
 

@@ -26,12 +26,12 @@ bool tsp_uuid_to_id(slice_t text, char id[37]);
 bool tsp_id_to_uuid(slice_t id, char uuid[33]);
 
 /*  Status frames: "200", "300", "400", "500"; MMI: "200", "404", "501". */
-#define TSP_OK      "200"
-#define TSP_PENDING "300"
-#define TSP_UNKNOWN_UUID "400"
-#define TSP_ERROR   "500"
-#define MMI_OK      "200"
-#define MMI_NOT_FOUND "404"
+#define TSP_OK              "200"
+#define TSP_PENDING         "300"
+#define TSP_UNKNOWN_UUID    "400"
+#define TSP_ERROR           "500"
+#define MMI_OK              "200"
+#define MMI_NOT_FOUND       "404"
 #define MMI_NOT_IMPLEMENTED "501"
 
 #endif

@@ -19,16 +19,16 @@ typedef struct reeve_client reeve_client_t;
 /*  A task to submit. Zero-initialise, then set what you need; `task_name` is required. Strings are
     NUL-terminated UTF-8 and are copied by reeve_submit. */
 typedef struct reeve_task {
-    const char *id; /* NULL: a UUIDv7 is made */
+    const char *id;    /* NULL: a UUIDv7 is made */
     const char *queue; /* NULL: "default" */
     const char *task_name;
     const char *args_json;    /* JSON array; NULL: [] */
     const char *kwargs_json;  /* JSON object; NULL: {} */
     const char *headers_json; /* JSON object of strings; NULL: none */
     const char *origin;
-    int priority; /* 0 … 9, higher first */
+    int priority;                                                       /* 0 … 9, higher first */
     int64_t delay_ms, run_at_ms, timeout_ms, expires_at_ms, backoff_ms; /* 0: none / the queue's */
-    int64_t created_at_ms; /* 0: now */
+    int64_t created_at_ms;                                              /* 0: now */
     bool has_max_retries;
     uint32_t max_retries;
     bool wait; /* deliver REEVE_EVENT_OUTCOME when the task ends */
@@ -61,10 +61,10 @@ typedef struct reeve_event {
 } reeve_event_t;
 
 typedef struct reeve_client_options {
-    const char *broker;      /* endpoint; NULL: $REEVE_BROKER, else tcp://127.0.0.1:5555 */
-    const char *name;        /* shown in the broker's log; NULL: "reeve-client" */
-    size_t window;           /* unconfirmed tasks before reeve_submit waits; 0: 1000 */
-    size_t batch;            /* tasks per message at most; 0: 256 */
+    const char *broker;         /* endpoint; NULL: $REEVE_BROKER, else tcp://127.0.0.1:5555 */
+    const char *name;           /* shown in the broker's log; NULL: "reeve-client" */
+    size_t window;              /* unconfirmed tasks before reeve_submit waits; 0: 1000 */
+    size_t batch;               /* tasks per message at most; 0: 256 */
     int64_t request_timeout_ms; /* how long unanswered things are retried before
                                    REEVE_ERR_UNREACHABLE; 0: 30 s; < 0: for ever */
 } reeve_client_options_t;
@@ -82,8 +82,9 @@ int reeve_submit(reeve_client_t *self, const reeve_task_t *task, void *user, cha
                  reeve_error_t *error);
 
 /*  The same for a JSON task document (contract, "The task"). On -1 a line why is in `problem`. */
-int reeve_submit_json(reeve_client_t *self, const char *document, size_t size, bool wait, void *user,
-                      char *id, char *problem, size_t problem_size, reeve_error_t *error);
+int reeve_submit_json(reeve_client_t *self, const char *document, size_t size, bool wait,
+                      void *user, char *id, char *problem, size_t problem_size,
+                      reeve_error_t *error);
 
 /*  Sends what is batched. */
 void reeve_client_flush(reeve_client_t *self);
