@@ -48,6 +48,7 @@ void core_destroy(core_t **self_p)
     ticket_t *ticket, *next_ticket;
     HASH_ITER (hh, self->tickets, ticket, next_ticket)
         ticket_free(self, ticket);
+    HASH_CLEAR(hh_id, self->submits);
     worker_t *worker, *next_worker;
     HASH_ITER (hh, self->workers, worker, next_worker) {
         HASH_DEL(self->workers, worker);
@@ -281,9 +282,9 @@ bool core_quiet(const core_t *self)
     return self->durable == self->changes && self->outbox.count == 0 && self->tickets == NULL;
 }
 
-uint64_t core_uncommitted(const core_t *self)
+size_t core_held_bytes(const core_t *self)
 {
-    return self->changes - self->durable;
+    return self->ticket_bytes;
 }
 
 core_totals_t core_totals(const core_t *self)

@@ -53,8 +53,8 @@ void core_set_policies(core_t *self, const policy_t *policy, const named_policy_
 /*  Whether every issued change is durable and nothing waits to be said. */
 bool core_quiet(const core_t *self);
 
-/*  Changes issued that are not durable yet. */
-uint64_t core_uncommitted(const core_t *self);
+/*  Bodies of submissions whose ids the store is being asked for. */
+size_t core_held_bytes(const core_t *self);
 
 /*  Counts, for answers and metrics. */
 typedef struct core_totals {

@@ -108,9 +108,11 @@ typedef struct ticket {
     uint64_t corr;
     record_t *record; /* SUBMIT: the task, without sequence number */
     bool wait;
-    uint32_t queue_id; /* REDRIVE and PURGE of many; 0 all */
+    struct ticket *behind;      /* SUBMIT: later submissions of the same id, in their order */
+    struct ticket *prev, *next; /* SUBMIT: in another's list of these */
+    uint32_t queue_id;          /* REDRIVE and PURGE of many; 0 all */
     uint64_t count;
-    UT_hash_handle hh;
+    UT_hash_handle hh, hh_id;
 } ticket_t;
 
 struct core {
@@ -137,6 +139,8 @@ struct core {
     wait_list_t *waits;
     size_t waiter_count;
     ticket_t *tickets;
+    ticket_t *submits;   /* by id: those that have asked the store whether the id exists */
+    size_t ticket_bytes; /* of the bodies that tickets hold */
     uint64_t next_ticket;
 
     int64_t due_wall_ms; /* when scheduled or expiring tasks should be asked for */
@@ -219,6 +223,7 @@ uint32_t retry_limit(const policy_t *policy, const record_t *record);
 
 /*  submit.c */
 void submit(core_t *core, const event_t *event);
+/*  The store's answer to the ticket's question, brought up to date; NULL: no such id. */
 void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded);
 
 /*  ask.c */

@@ -56,29 +56,39 @@ static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bo
     confirm(core, peer, corr, false);
 }
 
+/*  Puts the ticket first in line for its id, and asks the store. */
+static void ask_for_id(core_t *core, ticket_t *ticket)
+{
+    slice_t id = ticket->record->spec.id;
+    HASH_ADD_KEYPTR(hh_id, core->submits, id.data, id.size, ticket);
+    ticket_find(core, ticket, id);
+}
+
+/*  One submission of an id at a time: while the store is asked whether it exists, later ones of the
+    same id wait, or both would hear that it does not. */
 void submit(core_t *core, const event_t *event)
 {
     record_t *record = record_new(event->submit.task, 0, 0);
     if (event->submit.delay_ms > 0)
         record->spec.run_at_ms = core->wall_ms + event->submit.delay_ms;
-    if (!event->submit.maybe_known) {
+    ticket_t *first;
+    HASH_FIND(hh_id, core->submits, record->spec.id.data, record->spec.id.size, first);
+    if (first == NULL && !event->submit.maybe_known) {
         admit(core, record, event->peer, event->corr, event->submit.wait);
         return;
     }
     ticket_t *ticket = ticket_new(core, INTENT_SUBMIT, event->peer, event->corr);
     ticket->record = record;
     ticket->wait = event->submit.wait;
-    ticket_find(core, ticket, record->spec.id);
+    core->ticket_bytes += record->spec.body.size;
+    if (first)
+        DL_APPEND(first->behind, ticket);
+    else
+        ask_for_id(core, ticket);
 }
 
-void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded)
+static void settle_duplicate(core_t *core, const ticket_t *ticket, loaded_t *loaded)
 {
-    if (loaded == NULL) {
-        record_t *record = ticket->record;
-        ticket->record = NULL;
-        admit(core, record, ticket->peer, ticket->corr, ticket->wait);
-        return;
-    }
     if (!record_same_content(&ticket->record->spec, &loaded->record->spec)) {
         core->conflicts++;
         refuse(core, ticket->peer, ticket->corr, REEVE_ERR_CONFLICT, NULL, 0);
@@ -88,4 +98,22 @@ void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded)
     confirm(core, ticket->peer, ticket->corr, true);
     if (ticket->wait)
         wait_for(core, loaded, ticket->peer, ticket->corr);
+}
+
+void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded)
+{
+    HASH_DELETE(hh_id, core->submits, ticket);
+    ticket_t *next = ticket->behind;
+    if (next) {
+        DL_DELETE(ticket->behind, next);
+        next->behind = ticket->behind;
+        ticket->behind = NULL;
+    }
+    core->ticket_bytes -= ticket->record->spec.body.size;
+    if (loaded)
+        settle_duplicate(core, ticket, loaded);
+    else
+        admit(core, record_ref(ticket->record), ticket->peer, ticket->corr, ticket->wait);
+    if (next)
+        ask_for_id(core, next);
 }

@@ -149,6 +149,24 @@ static void a_reply_address_gets_progress_and_the_end(void **state)
     world_destroy(&w);
 }
 
+static void an_id_submitted_twice_while_it_is_looked_up_is_one_task(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    w->all_maybe = true;
+    w->held = true;
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_submit(w, "client", (world_task_t){.id = "a", .body = "{\"other\":1}"});
+    w->all_maybe = false;
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    w->held = false;
+    world_rest(w);
+    EXPECT(w, "client confirm a", "client confirm a again", "client refuse a conflict",
+           "client confirm a again");
+    world_destroy(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_refusal_waits_its_turn_behind_earlier_confirms),
         cmocka_unit_test(a_worker_hears_of_a_cancellation_when_it_is_durable),
         cmocka_unit_test(what_was_not_committed_never_happened),
+        cmocka_unit_test(an_id_submitted_twice_while_it_is_looked_up_is_one_task),
         cmocka_unit_test(a_reply_address_gets_progress_and_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
