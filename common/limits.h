@@ -37,8 +37,8 @@
 #define LIMIT_WINDOW_BYTES      (4u << 20)
 #define LIMIT_WINDOWS_BYTES     (32u << 20) /* the same for all queues together */
 #define LIMIT_PAGE_TASKS        256         /* waiting tasks read from the store at a time */
-#define LIMIT_UNCOMMITTED       100000 /* changes the writer may be behind before input waits */
-#define LIMIT_UNCOMMITTED_BYTES (64u << 20) /* the same in bodies */
+#define LIMIT_UNCOMMITTED       100000      /* the writer may be behind before input waits */
+#define LIMIT_UNCOMMITTED_BYTES (64u << 20) /* the same in bodies, results */
 #define LIMIT_LIST_ROWS         500         /* rows of one page of a listing */
 #define LIMIT_WAITERS           100000      /* clients waiting for outcomes at once */
 

@@ -58,9 +58,10 @@ struct reactor {
     core_t *core;
     store_t *store;
     writer_t *writer;
-    size_t outstanding;       /* batches in the writer's hands */
-    size_t uncommitted_bytes; /* bodies in them */
-    batch_t *batch;           /* what this turn has for the writer; NULL: nothing yet */
+    size_t outstanding;      /* batches in the writer's hands */
+    size_t unanswered;       /* requests in them */
+    size_t unanswered_bytes; /* bodies and results in them */
+    batch_t *batch;          /* what this turn has for the writer; NULL: nothing yet */
     effects_t effects;
     peers_t peers;
     peer_entry_t *dirty;

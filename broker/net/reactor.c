@@ -62,6 +62,15 @@ request_t *reactor_request(reactor_t *self, request_kind_t kind)
 
 /* ---- effects -------------------------------------------------------------------------------- */
 
+/*  What a change adds to the memory that waits for the disk. */
+static size_t change_bytes(const change_t *change)
+{
+    size_t size = change->from == REEVE_STATE_UNKNOWN ? change->record->spec.body.size : 0;
+    if (change->outcome)
+        size += change->outcome->spec.result.size + change->outcome->spec.traceback.size;
+    return size;
+}
+
 static void to_store(reactor_t *self, effect_t *effect)
 {
     request_t *request = reactor_request(self, REQUEST_EFFECT);
@@ -69,11 +78,9 @@ static void to_store(reactor_t *self, effect_t *effect)
     if (effect->kind == EFFECT_CHANGE) {
         const record_t *record = effect->change.record;
         self->batch->changes++;
-        if (effect->change.from == REEVE_STATE_UNKNOWN) {
-            self->batch->bytes += record->spec.body.size;
-            self->uncommitted_bytes += record->spec.body.size;
+        self->batch->bytes += change_bytes(&effect->change);
+        if (effect->change.from == REEVE_STATE_UNKNOWN)
             id_filter_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq);
-        }
     }
     *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
 }
@@ -174,16 +181,14 @@ static void answer_document(reactor_t *self, const request_t *request)
     free(json);
 }
 
+/*  The answers come before the news that the batch is durable: what was read is older than changes
+    that came after the question, and the core recognises it by the tasks that it remembers until
+    their changes are durable. */
 static void take_batch(reactor_t *self, batch_t *batch)
 {
     narrate_batch(batch);
     if (batch->ids)
         id_filter_apply(self->ids, &batch->ids);
-    self->committed += batch->changes;
-    self->uncommitted_bytes -= batch->bytes;
-    if (batch->changes)
-        reactor_step(
-            self, &(event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
     for (size_t i = 0; i < batch->count; i++) {
         request_t *request = &batch->items[i];
         if (request->kind == REQUEST_EFFECT)
@@ -193,6 +198,10 @@ static void take_batch(reactor_t *self, batch_t *batch)
         else
             answer_document(self, request);
     }
+    self->committed += batch->changes;
+    if (batch->changes)
+        reactor_step(
+            self, &(event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
 }
 
 static void fail(reactor_t *self)
@@ -211,6 +220,8 @@ static void collect(reactor_t *self)
     batch_t *batch;
     while (!self->failed && (batch = writer_collect(self->writer)) != NULL) {
         self->outstanding--;
+        self->unanswered -= batch->count;
+        self->unanswered_bytes -= batch->bytes;
         if (batch->failed)
             fail(self);
         else
@@ -270,9 +281,20 @@ static void take_message(reactor_t *self, size_t count)
     }
 }
 
+/*  The writer is far behind: input waits in the peers' sockets instead of in our memory. */
+static bool is_overloaded(const reactor_t *self)
+{
+    size_t count = self->unanswered, bytes = self->unanswered_bytes + core_held_bytes(self->core);
+    if (self->batch) {
+        count += self->batch->count;
+        bytes += self->batch->bytes;
+    }
+    return count > LIMIT_UNCOMMITTED || bytes > LIMIT_UNCOMMITTED_BYTES;
+}
+
 static void drain_router(reactor_t *self)
 {
-    for (int i = 0; i < TURN_MESSAGES; i++) {
+    for (int i = 0; i < TURN_MESSAGES && !is_overloaded(self); i++) {
         int count = receive(self);
         if (count == 0)
             return;
@@ -367,6 +389,8 @@ static void hand_over(reactor_t *self)
     if (self->batch == NULL)
         return;
     self->outstanding++;
+    self->unanswered += self->batch->count;
+    self->unanswered_bytes += self->batch->bytes;
     writer_submit(self->writer, &self->batch);
 }
 
@@ -402,13 +426,6 @@ static void say_goodbye(const worker_stats_t *worker, void *arg)
         reeve_message(self, peer,
                       &(wire_message_t){.command = WIRE_GOODBYE,
                                         .text = slice_str("the broker is stopping")});
-}
-
-/*  The writer is far behind: input waits in the peers' sockets instead of in our memory. */
-static bool is_overloaded(const reactor_t *self)
-{
-    return core_uncommitted(self->core) > LIMIT_UNCOMMITTED ||
-           self->uncommitted_bytes > LIMIT_UNCOMMITTED_BYTES;
 }
 
 static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
