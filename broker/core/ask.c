@@ -154,13 +154,6 @@ void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr)
 
 /* ---- commands on one task ------------------------------------------------------------------- */
 
-/*  The task in the live map, put there when it is not. */
-static task_t *materialise(core_t *core, loaded_t *loaded)
-{
-    task_t *task = task_find(core, loaded->record->seq);
-    return task ? task : task_from_loaded(core, loaded);
-}
-
 static void cancel(core_t *core, task_t *task)
 {
     worker_t *worker = task->holder;
@@ -215,15 +208,14 @@ static void act(core_t *core, intent_t intent, task_t *task)
 
 static void command_found(core_t *core, const ticket_t *ticket, loaded_t *loaded)
 {
-    task_t *task = materialise(core, loaded);
-    if (task == NULL || !applies(ticket->intent, task->state)) {
+    task_t *task = applies(ticket->intent, loaded->state) ? task_materialise(core, loaded) : NULL;
+    if (task == NULL) {
         refuse(core, ticket->peer, ticket->corr, REEVE_ERR_WRONG_STATE,
                reeve_state_name(loaded->state), 0);
         return;
     }
-    reeve_state_t was = task->state;
     act(core, ticket->intent, task);
-    done(core, ticket, 1, was);
+    done(core, ticket, 1, loaded->state);
 }
 
 void ask(core_t *core, const event_t *event, intent_t intent)
@@ -310,7 +302,7 @@ void ask_dead_page(core_t *core, const event_t *event)
     if (ticket == NULL)
         return;
     for (size_t i = 0; i < event->dead_page.count; i++) {
-        task_t *task = materialise(core, &event->dead_page.loaded[i]);
+        task_t *task = task_materialise(core, &event->dead_page.loaded[i]);
         if (task && task->state == REEVE_STATE_FAILED) {
             act(core, ticket->intent, task);
             ticket->count++;

@@ -116,29 +116,36 @@ void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const
     effect->refuse.retry_after_ms = retry_after_ms;
 }
 
+static void take_due_task(core_t *core, loaded_t *loaded)
+{
+    int64_t expires_ms = loaded->record->spec.expires_ms;
+    bool expired = expires_ms && expires_ms <= core->wall_ms;
+    bool scheduled = loaded->state == REEVE_STATE_SCHEDULED;
+    if (!expired && !(scheduled && loaded->at_ms <= core->wall_ms)) {
+        /* The clock was set back since the question. */
+        task_ask_due(core, scheduled ? loaded->at_ms : expires_ms);
+        task_ask_due(core, expires_ms);
+        return;
+    }
+    task_t *task = task_materialise(core, loaded);
+    if (task == NULL || task->state != loaded->state)
+        return;
+    if (expired) {
+        outcome_t *outcome = lease_outcome(core, task, ENDING_EXPIRED, "expired", NULL);
+        task_end(core, task, REEVE_STATE_EXPIRED, outcome);
+        outcome_unref(&outcome);
+    } else {
+        task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
+    }
+}
+
 /*  Scheduled tasks that are due and waiting ones that expired. */
 static void take_due(core_t *core, const event_t *event)
 {
     core->due_asked = false;
-    if (event->due.next_ms < core->due_wall_ms)
-        core->due_wall_ms = event->due.next_ms;
-    for (size_t i = 0; i < event->due.count; i++) {
-        loaded_t *loaded = &event->due.loaded[i];
-        task_t *task = task_find(core, loaded->record->seq);
-        if (task == NULL)
-            task = task_from_loaded(core, loaded);
-        if (task == NULL ||
-            (task->state != REEVE_STATE_SCHEDULED && task->state != REEVE_STATE_QUEUED))
-            continue;
-        int64_t expires_ms = task->record->spec.expires_ms;
-        if (expires_ms && expires_ms <= core->wall_ms) {
-            outcome_t *outcome = lease_outcome(core, task, ENDING_EXPIRED, "expired", NULL);
-            task_end(core, task, REEVE_STATE_EXPIRED, outcome);
-            outcome_unref(&outcome);
-        } else if (task->state == REEVE_STATE_SCHEDULED) {
-            task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
-        }
-    }
+    task_ask_due(core, event->due.next_ms);
+    for (size_t i = 0; i < event->due.count; i++)
+        take_due_task(core, &event->due.loaded[i]);
 }
 
 static void timed_work(core_t *core)

@@ -154,6 +154,11 @@ struct core {
 task_t *task_find(core_t *core, uint64_t seq);
 task_t *task_admit(core_t *core, record_t *record, queue_t *queue);
 task_t *task_from_loaded(core_t *core, loaded_t *loaded);
+/*  The task in the live map, put there when it is not. Only to be moved at once: a task that neither
+    moves nor is in a window would never leave the map, and hide what the store says of it. */
+task_t *task_materialise(core_t *core, loaded_t *loaded);
+/*  Asks the store for due and expired tasks at this time at the latest; 0: no time. */
+void task_ask_due(core_t *core, int64_t wall_ms);
 /*  Moves `task` to `to` and issues the change. `outcome` (may be NULL) is borrowed. Everything that
     hangs on the state follows here: lease and window, counters, waiters, replies. */
 void task_move(core_t *core, task_t *task, reeve_state_t to, int64_t at_ms, outcome_t *outcome);

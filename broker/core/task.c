@@ -40,6 +40,12 @@ task_t *task_from_loaded(core_t *core, loaded_t *loaded)
     return task;
 }
 
+task_t *task_materialise(core_t *core, loaded_t *loaded)
+{
+    task_t *task = task_find(core, loaded->record->seq);
+    return task ? task : task_from_loaded(core, loaded);
+}
+
 void task_free(core_t *core, task_t *task)
 {
     HASH_DEL(core->tasks, task);
@@ -93,7 +99,7 @@ static void leave_state(core_t *core, task_t *task)
     }
 }
 
-static void ask_due_at(core_t *core, int64_t wall_ms)
+void task_ask_due(core_t *core, int64_t wall_ms)
 {
     if (wall_ms > 0 && wall_ms < core->due_wall_ms)
         core->due_wall_ms = wall_ms;
@@ -106,13 +112,13 @@ static void enter_state(core_t *core, task_t *task, int64_t at_ms)
     switch (task->state) {
     case REEVE_STATE_QUEUED:
         queue->waiting++;
-        ask_due_at(core, task->record->spec.expires_ms);
+        task_ask_due(core, task->record->spec.expires_ms);
         queue_enter(core, task);
         break;
     case REEVE_STATE_SCHEDULED:
         queue->scheduled++;
-        ask_due_at(core, at_ms);
-        ask_due_at(core, task->record->spec.expires_ms);
+        task_ask_due(core, at_ms);
+        task_ask_due(core, task->record->spec.expires_ms);
         task_fade(core, task);
         break;
     case REEVE_STATE_PROCESSING:
