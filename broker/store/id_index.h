@@ -1,7 +1,7 @@
 /*  Finds a task's sequence number by its id: the writer thread's side of the id index.
 
     Ids are random, and a random key in a B-tree costs a page per task. So the index is a
-    log-structured merge tree inside the same database (docs/decisions/0003-id-index.md):
+    log-structured merge tree inside the same database (why: docs/decisions/0003):
 
         add ──► tail (memory) ──seal──► runs of 4,096 ids ──merge by fours──► larger runs …
                                              │ filter of each run, shared
