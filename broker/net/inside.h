@@ -97,6 +97,8 @@ void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, co
 /*  send.c: frames out. */
 /*  False when the peer is gone or does not read; such peers are noted in self->partings. */
 bool send_frames(reactor_t *self, const peer_entry_t *peer, const slice_t *frames, size_t count);
+/*  The same for what need not arrive: a full queue is not held against the peer. */
+void send_droppable(reactor_t *self, const peer_entry_t *peer, const slice_t *frames, size_t count);
 bool send_to_id(reactor_t *self, slice_t routing_id, const slice_t *frames, size_t count);
 
 /*  reeve_in.c, reeve_out.c: our own protocol. */

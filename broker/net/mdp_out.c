@@ -36,6 +36,18 @@ static void send_command(reactor_t *self, peer_entry_t *peer, mdp_kind_t kind)
         &(mdp_message_t){.version = peer->version, .kind = kind, .delimiter = peer->delimiter});
 }
 
+/*  A worker that reads nothing while it is busy, for hours, is not dead: most libraries of the field
+    are like that. Its queue may run full of these. */
+static void heartbeat(reactor_t *self, const peer_entry_t *peer)
+{
+    slice_t frames[MDP_HEAD_FRAMES];
+    size_t count = mdp_encode(&(mdp_message_t){.version = peer->version,
+                                               .kind = MDP_WORKER_HEARTBEAT,
+                                               .delimiter = peer->delimiter},
+                              frames);
+    send_droppable(self, peer, frames, count);
+}
+
 void mdp_disconnect(reactor_t *self, peer_entry_t *peer)
 {
     if (self->now_ms - self->disconnect_limit.window_start_ms >= 1000)
@@ -76,7 +88,7 @@ void mdp_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
         deliver(self, peer, effect);
         break;
     case EFFECT_HEARTBEAT:
-        send_command(self, peer, MDP_WORKER_HEARTBEAT);
+        heartbeat(self, peer);
         break;
     case EFFECT_DISCONNECT:
         peer->mdp_worker = false;

@@ -30,3 +30,9 @@ bool send_frames(reactor_t *self, const peer_entry_t *peer, const slice_t *frame
     reactor_part(self, peer->handle, EVENT_PEER_GONE);
     return false;
 }
+
+void send_droppable(reactor_t *self, const peer_entry_t *peer, const slice_t *frames, size_t count)
+{
+    if (!send_to_id(self, slice(peer->id, peer->id_size), frames, count) && errno != EAGAIN)
+        reactor_part(self, peer->handle, EVENT_PEER_GONE);
+}
