@@ -86,6 +86,15 @@ class Examples(unittest.TestCase):
                    self.endpoint)
         self.assertEqual(('{"words": 4}\n', ""), (done.stdout, done.stderr))
 
+    def test_a_majordomo_worker_serves_clients_of_both_protocols(self):
+        Running(self, PYTHON, EXAMPLES / "majordomo_worker.py", "texts", self.endpoint)
+        done = run(PYTHON, EXAMPLES / "majordomo_client.py", "texts", "four words are here",
+                   self.endpoint)
+        self.assertEqual(('{"words": 4}\n', ""), (done.stdout, done.stderr))
+        # A task of our own protocol comes as one frame with its document: one word without a space.
+        done = self.reeve("submit", "count_words", "--queue", "texts", "--wait")
+        self.assertEqual(('{"words": 1}\n', ""), (done.stdout, done.stderr))
+
 
 class Configuration(unittest.TestCase):
     def test_the_example_has_the_defaults(self):
