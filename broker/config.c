@@ -400,7 +400,6 @@ void config_fini(config_t *self)
 static void print_settings(const setting_t *settings, int count, const void *base,
                            const char *indent, FILE *out)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
     for (int i = 0; i < count; i++) {
         const void *at = (const char *)base + settings[i].offset;
         fprintf(out, "%s%s = ", indent, settings[i].key);
@@ -418,7 +417,7 @@ static void print_settings(const setting_t *settings, int count, const void *bas
             fprintf(out, "%s\n", *(const log_format_t *)at == LOG_JSON ? "json" : "text");
             break;
         case LEVEL:
-            fprintf(out, "%s\n", levels[*(const log_level_t *)at]);
+            fprintf(out, "%s\n", log_level_name(*(const log_level_t *)at));
             break;
         default:
             fprintf(out, "%" PRId64 "\n", *(const int64_t *)at);

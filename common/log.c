@@ -66,6 +66,19 @@ bool log_parse_level(const char *text, log_level_t *level)
     return false;
 }
 
+static const struct level_name *known_level(log_level_t level)
+{
+    const struct level_name *known = level_names;
+    while (known->level != level && known < level_names + LEVEL_COUNT - 1)
+        known++;
+    return known;
+}
+
+const char *log_level_name(log_level_t level)
+{
+    return known_level(level)->name;
+}
+
 bool log_parse_format(const char *text, log_format_t *format)
 {
     bool json = strcmp(text, "json") == 0;
@@ -235,9 +248,7 @@ static void put_field(line_t *line, const log_field_t *field)
 
 static void put_level(line_t *line, log_level_t level, bool colour)
 {
-    const struct level_name *known = level_names;
-    while (known->level != level && known < level_names + LEVEL_COUNT - 1)
-        known++;
+    const struct level_name *known = known_level(level);
     put_name(line, "level");
     if (colour)
         put_text(line, known->colour);

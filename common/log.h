@@ -43,6 +43,7 @@ void log_set_level(log_level_t level);
 void log_set_fd(int fd);
 bool log_enabled(log_level_t level);
 bool log_parse_level(const char *text, log_level_t *level);    /* debug info warn error */
+const char *log_level_name(log_level_t level);                 /* the same names; static */
 bool log_parse_format(const char *text, log_format_t *format); /* text json */
 
 /*  Writes one line: {"ts":…,"level":…,"event":…, fields…}. Strings with invalid UTF-8 are written

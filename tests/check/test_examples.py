@@ -102,6 +102,7 @@ class Configuration(unittest.TestCase):
         bare = run(broker, "--check-config")
         example = run(broker, "--config", EXAMPLES / "reeve-broker.conf", "--check-config")
         self.assertEqual((0, 0), (bare.returncode, example.returncode), example.stderr)
+        self.assertIn("    log-level = info\n", bare.stdout)
         self.assertEqual(bare.stdout, example.stdout.partition("queues\n")[0])
 
 

@@ -206,6 +206,7 @@ static void levels_and_formats_are_read_by_name(void **state)
         char expected[40];
         assert_true(log_parse_level(names[i], &level));
         assert_int_equal(level, levels[i]);
+        assert_string_equal(log_level_name(level), names[i]);
         log_event(level, "e", F_INT("a", 1));
         snprintf(expected, sizeof expected, "\"level\":\"%s\"", names[i]);
         assert_non_null(strstr(written(), expected));
