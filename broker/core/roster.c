@@ -201,13 +201,14 @@ void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch)
 }
 
 /*  Half of the field's Majordomo workers cannot heartbeat while busy: only an idle one is judged by
-    its silence; a busy one by its connection and its lease. */
+    its silence; a busy one by its connection and its lease. A silent worker is found not later than
+    the end of the leases it named last, or it would be given the next task as it loses one. */
 static bool is_silent(const core_t *core, const worker_t *worker)
 {
     int64_t silence_ms = core->now_ms - worker->last_heard_ms;
     if (worker->kind == PEER_REEVE)
-        return silence_ms > core->config.liveness_ms;
-    return worker->leased == 0 && silence_ms > core->config.mdp_liveness_ms;
+        return silence_ms >= core->config.liveness_ms;
+    return worker->leased == 0 && silence_ms >= core->config.mdp_liveness_ms;
 }
 
 void worker_check(core_t *core)
