@@ -205,7 +205,7 @@ void lease_give(core_t *core, task_t *task, worker_t *worker);
 /*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */
 void lease_clear(core_t *core, task_t *task);
 void lease_orphan(core_t *core, task_t *task);
-void lease_adopt(core_t *core, task_t *task, worker_t *worker);
+void lease_adopt(task_t *task, worker_t *worker);
 void lease_release(core_t *core, task_t *task); /* back to its queue, uncounted */
 void lease_settle(core_t *core, const event_t *event);
 void lease_extend(core_t *core, const event_t *event);

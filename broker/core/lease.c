@@ -14,13 +14,20 @@ static int64_t timeout_of(const task_t *task)
     return spec->timeout_ms ? spec->timeout_ms : task->queue->policy.timeout_ms;
 }
 
-static void hold(core_t *core, task_t *task, worker_t *worker)
+/*  Starts both clocks. An own-protocol worker enforces the timeout from the true start and reports
+    it; a Majordomo worker takes one task at a time and reports nothing: its clock starts here. */
+static void start_clocks(const core_t *core, task_t *task)
+{
+    bool reeve = task->holder->kind == PEER_REEVE;
+    task->lease_until_ms = reeve ? core->now_ms + core->config.liveness_ms : INT64_MAX;
+    task->deadline_ms = reeve ? INT64_MAX : core->now_ms + task->timeout_ms;
+}
+
+static void hold(task_t *task, worker_t *worker)
 {
     task->holder = worker;
     DL_APPEND2(worker->held, task, held_prev, held_next);
     worker->leased++;
-    task->lease_until_ms =
-        worker->kind == PEER_REEVE ? core->now_ms + core->config.liveness_ms : INT64_MAX;
 }
 
 static void let_go(task_t *task)
@@ -41,15 +48,10 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
     task->started_wall_ms = core->wall_ms;
     task->started_ms = core->now_ms;
     task->timeout_ms = timeout_of(task);
-    task->deadline_ms = INT64_MAX;
-    /* An own-protocol worker enforces the timeout from the true start and reports it; a Majordomo
-       worker takes one task at a time and reports nothing: its clock starts here. */
-    if (worker->kind != PEER_REEVE) {
-        if (task->timeout_ms == 0)
-            task->timeout_ms = core->config.mdp_timeout_ms;
-        task->deadline_ms = core->now_ms + task->timeout_ms;
-    }
-    hold(core, task, worker);
+    if (worker->kind != PEER_REEVE && task->timeout_ms == 0)
+        task->timeout_ms = core->config.mdp_timeout_ms;
+    hold(task, worker);
+    start_clocks(core, task);
     worker_update(core, worker);
 
     effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DELIVER);
@@ -78,9 +80,9 @@ void lease_orphan(core_t *core, task_t *task)
     task->lease_until_ms = core->now_ms + core->config.grace_ms;
 }
 
-void lease_adopt(core_t *core, task_t *task, worker_t *worker)
+void lease_adopt(task_t *task, worker_t *worker)
 {
-    hold(core, task, worker);
+    hold(task, worker);
 }
 
 void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
@@ -164,7 +166,10 @@ void lease_check(core_t *core)
 {
     task_t *task, *next;
     DL_FOREACH_SAFE (core->leases, task, next) {
-        if (task->deadline_ms <= core->now_ms) {
+        if (task->holder && task->last_change > core->durable) {
+            /* The delivery waits for the disk, and the clocks with it. */
+            start_clocks(core, task);
+        } else if (task->deadline_ms <= core->now_ms) {
             time_out(core, task);
         } else if (task->lease_until_ms <= core->now_ms) {
             const worker_t *worker = task->holder;

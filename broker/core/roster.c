@@ -126,7 +126,7 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
             continue;
         }
         if (task->holder == NULL)
-            lease_adopt(core, task, worker);
+            lease_adopt(task, worker);
         task->lease_until_ms = core->now_ms + core->config.liveness_ms;
         if (held[i].running_ms >= 0 && task->timeout_ms > 0)
             task->deadline_ms =
