@@ -274,6 +274,8 @@ void core_step(core_t *self, const event_t *event, effects_t *out)
 
 int64_t core_next_deadline(const core_t *self)
 {
+    if (self->draining)
+        return self->next_check_ms; /* no task is woken or swept any more */
     int64_t deadline =
         self->next_check_ms < self->next_sweep_ms ? self->next_check_ms : self->next_sweep_ms;
     if (!self->due_asked && self->due_wall_ms != INT64_MAX) {
