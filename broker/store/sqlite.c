@@ -368,7 +368,7 @@ static int enter(sqlite_store_t *self, const change_t *change)
     case REEVE_STATE_PROCESSING:
         return put_lease(self, change);
     case REEVE_STATE_UNKNOWN:
-        return sqlite_remove(self, change->record->seq, true);
+        return sqlite_remove(self, change->record->seq);
     default:
         return put_done(self, change);
     }

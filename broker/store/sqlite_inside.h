@@ -9,7 +9,12 @@
 #include "broker/store/id_index.h"
 #include "broker/store/sqlite.h"
 
-/*  Prepared statements: X (name, SQL). */
+/*  What sqlite_read.c makes a record of. */
+#define RECORD_COLUMNS                                                                             \
+    "task.id, queue_id, name, origin, priority, created_ms, run_at_ms, expires_ms, timeout_ms, "   \
+    "backoff_ms, max_retries, body_kind, reply_to, body"
+
+/*  Prepared statements: X (name, SQL). 4398046511103 is KEY_SEQ_MAX. */
 #define STATEMENTS(X)                                                                              \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
     X(COMMIT, "COMMIT")                                                                            \
@@ -17,9 +22,7 @@
     X(PUT_QUEUE, "REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)")                                   \
     X(PUT_TASK, "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")           \
     X(CUT_TASK, "DELETE FROM task WHERE seq = ?")                                                  \
-    X(GET_TASK, "SELECT id, queue_id, name, origin, priority, created_ms, run_at_ms, expires_ms, " \
-                "timeout_ms, backoff_ms, max_retries, body_kind, reply_to, body "                  \
-                "FROM task WHERE seq = ?")                                                         \
+    X(GET_TASK, "SELECT seq, " RECORD_COLUMNS " FROM task WHERE seq = ?")                          \
     X(GET_ID, "SELECT id FROM task WHERE seq = ?")                                                 \
     X(PUT_READY, "INSERT INTO ready VALUES (?)")                                                   \
     X(CUT_READY, "DELETE FROM ready WHERE key = ?")                                                \
@@ -45,14 +48,24 @@
                 "WHERE seq = ?")                                                                   \
     X(PUT_DEAD, "INSERT INTO dead VALUES (?)")                                                     \
     X(CUT_DEAD, "DELETE FROM dead WHERE key = ?")                                                  \
+    X(CUT_TASKS, "DELETE FROM task WHERE seq BETWEEN ? AND ?")                                     \
+    X(CUT_DONES, "DELETE FROM done WHERE seq BETWEEN ? AND ?")                                     \
+    X(CUT_TRIESES, "DELETE FROM tries WHERE seq BETWEEN ? AND ?")                                  \
+    X(CUT_ALL_ATTEMPTS, "DELETE FROM attempt WHERE seq BETWEEN ? AND ?")                           \
     X(PUT_SWEEP, "REPLACE INTO sweep VALUES (?, ?, ?)")                                            \
     X(CUT_SWEEP, "DELETE FROM sweep WHERE remove_at_ms = ? AND number = ?")                        \
     X(GET_SWEEP, "SELECT remove_at_ms, number, seqs FROM sweep WHERE remove_at_ms <= ? LIMIT 1")   \
-    X(PAGE_READY, "SELECT key FROM ready WHERE key > ? AND key < ? ORDER BY key LIMIT ?")          \
+    X(PAGE_READY, "SELECT task.seq, " RECORD_COLUMNS ", attempts, failures, deaths FROM ready "    \
+                  "CROSS JOIN task ON task.seq = key & 4398046511103 "                             \
+                  "LEFT JOIN tries ON tries.seq = task.seq "                                       \
+                  "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")                                \
     X(PAGE_DEAD, "SELECT key FROM dead WHERE key > ? AND key < ? ORDER BY key LIMIT ?")            \
     X(PAGE_DUE, "SELECT seq, due_ms FROM scheduled WHERE due_ms <= ? ORDER BY due_ms LIMIT ?")     \
     X(PAGE_EXPIRED, "SELECT seq FROM expiry WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?")    \
     X(NEXT_DUE, "SELECT min(due_ms) FROM scheduled WHERE due_ms > ?")                              \
+    X(COUNT_PAGES, "PRAGMA page_count")                                                            \
+    X(COUNT_FREE, "PRAGMA freelist_count")                                                         \
+    X(GIVE_BACK, "PRAGMA incremental_vacuum(256)")                                                 \
     X(NEXT_EXPIRY, "SELECT expires_ms FROM expiry WHERE expires_ms > ? LIMIT 1")
 
 typedef enum statement {
@@ -121,7 +134,7 @@ int sqlite_biography(store_t *store, slice_t id, biography_t *out);
 /*  sqlite_maintain.c */
 int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);
 int sqlite_write_leaving(sqlite_store_t *self);
-int sqlite_remove(sqlite_store_t *self, uint64_t seq, bool tried);
+int sqlite_remove(sqlite_store_t *self, uint64_t seq);
 
 /*  sqlite.c */
 sqlite_store_t *sqlite_new(void);

@@ -5,10 +5,14 @@
 #include "broker/store/sqlite_inside.h"
 #include "common/mem.h"
 
+/*  Free pages are kept up to the larger of 16 MiB and a quarter of the file. */
+enum { FREE_PAGES_MIN = 4096, FREE_PAGES_SHARE = 4 };
+
 static int by_time(const void *a, const void *b)
 {
     const leaving_t *x = a, *y = b;
-    return (x->remove_at_ms > y->remove_at_ms) - (x->remove_at_ms < y->remove_at_ms);
+    int order = (x->remove_at_ms > y->remove_at_ms) - (x->remove_at_ms < y->remove_at_ms);
+    return order ? order : (x->seq > y->seq) - (x->seq < y->seq);
 }
 
 /*  One sweep row for each second in which tasks of this commit may go: a row per commit and queue
@@ -43,31 +47,38 @@ static int cut(sqlite_store_t *self, statement_t statement, uint64_t seq)
     return sqlite_run(self, statement);
 }
 
-int sqlite_remove(sqlite_store_t *self, uint64_t seq, bool tried)
+int sqlite_remove(sqlite_store_t *self, uint64_t seq)
 {
-    if (tried &&
-        (cut(self, ST_CUT_TRIES, seq) != STORE_OK || cut(self, ST_CUT_ATTEMPTS, seq) != STORE_OK))
+    if (cut(self, ST_CUT_TRIES, seq) != STORE_OK || cut(self, ST_CUT_ATTEMPTS, seq) != STORE_OK)
         return STORE_FAILED;
     return cut(self, ST_CUT_TASK, seq);
 }
 
-/*  Removes an ended task, if it is still the end that this sweep row was written for. */
-static int sweep_task(sqlite_store_t *self, uint64_t seq, int64_t now_ms)
+/*  Removes the ended tasks from first to last. No look at what they are: a sweep row holds ends that
+    have no way back (dead letters are in none), and numbers are not used again. */
+static int remove_run(sqlite_store_t *self, uint64_t first, uint64_t last)
 {
-    bind_int(self, ST_GET_DONE, 1, (int64_t)seq);
-    int row = sqlite_row(self, ST_GET_DONE);
-    if (row <= 0)
-        return row;
-    sqlite3_stmt *st = self->statements[ST_GET_DONE];
-    reeve_state_t state = (reeve_state_t)sqlite3_column_int(st, 0);
-    int64_t remove_at_ms = sqlite3_column_int64(st, 1);
-    bool tried = sqlite3_column_int(st, 2) > 1 || state != REEVE_STATE_SUCCESS;
-    sqlite_done(self, ST_GET_DONE);
-    if (remove_at_ms == 0 || remove_at_ms > now_ms)
-        return STORE_OK;
-    if (cut(self, ST_CUT_DONE, seq) != STORE_OK)
-        return STORE_FAILED;
-    return sqlite_remove(self, seq, tried);
+    static const statement_t cuts[] = {ST_CUT_DONES, ST_CUT_TRIESES, ST_CUT_ALL_ATTEMPTS,
+                                       ST_CUT_TASKS};
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        bind_int(self, cuts[i], 2, (int64_t)last);
+        if (cut(self, cuts[i], first) != STORE_OK)
+            return STORE_FAILED;
+    }
+    return STORE_OK;
+}
+
+/*  Tasks that ended together mostly came together, too: neighbours go in one step. */
+static int remove_all(sqlite_store_t *self, const uint64_t *seqs, size_t count)
+{
+    for (size_t first = 0, i = 1; i <= count; i++) {
+        if (i < count && seqs[i] == seqs[i - 1] + 1)
+            continue;
+        if (remove_run(self, seqs[first], seqs[i - 1]) != STORE_OK)
+            return STORE_FAILED;
+        first = i;
+    }
+    return STORE_OK;
 }
 
 /*  Takes up to `budget` tasks off the oldest due sweep row; writes back what is left of it. */
@@ -86,10 +97,8 @@ static int sweep(sqlite_store_t *self, int64_t now_ms, int budget, bool *more)
         memcpy(seqs, blob.data, count * sizeof *seqs);
     sqlite_done(self, ST_GET_SWEEP);
 
-    int rc = STORE_OK;
-    size_t taken = 0;
-    for (; taken < count && taken < (size_t)budget && rc == STORE_OK; taken++)
-        rc = sweep_task(self, seqs[taken], now_ms);
+    size_t taken = count < (size_t)budget ? count : (size_t)budget;
+    int rc = remove_all(self, seqs, taken);
     statement_t put = taken < count ? ST_PUT_SWEEP : ST_CUT_SWEEP;
     bind_int(self, put, 1, at_ms);
     bind_int(self, put, 2, number);
@@ -102,11 +111,40 @@ static int sweep(sqlite_store_t *self, int64_t now_ms, int budget, bool *more)
     return rc;
 }
 
+static int get_number(sqlite_store_t *self, statement_t statement, int64_t *value)
+{
+    int row = sqlite_row(self, statement);
+    if (row == 1) {
+        *value = sqlite3_column_int64(self->statements[statement], 0);
+        sqlite_done(self, statement);
+    }
+    return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
+/*  Returns free pages to the file system, a few at a time, while they are many: what a busy queue
+    frees it will soon use again. */
+static int give_back(sqlite_store_t *self, bool *more)
+{
+    int64_t pages = 0, free_pages = 0;
+    if (get_number(self, ST_COUNT_PAGES, &pages) != STORE_OK ||
+        get_number(self, ST_COUNT_FREE, &free_pages) != STORE_OK)
+        return STORE_FAILED;
+    if (free_pages <= FREE_PAGES_MIN || free_pages <= pages / FREE_PAGES_SHARE)
+        return STORE_OK;
+    *more = true;
+    int row;
+    while ((row = sqlite_row(self, ST_GIVE_BACK)) == 1) /* a row for each page */
+        ;
+    return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
 int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more)
 {
     sqlite_store_t *self = (sqlite_store_t *)store;
     *more = false;
     if (sweep(self, now_ms, budget, more) != STORE_OK)
+        return STORE_FAILED;
+    if (!*more && give_back(self, more) != STORE_OK)
         return STORE_FAILED;
     int rc = id_index_step(self->ids, (size_t)budget * ID_STEP_PER_TASK);
     *more = *more || id_index_busy(self->ids);

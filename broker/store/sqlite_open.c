@@ -193,10 +193,17 @@ static int open_index(sqlite_store_t *self)
     return sqlite_check_index(self, id_index_open(&self->ids, self->db, hash_id, self));
 }
 
+/*  SQLite counts its memory for nobody here, under a mutex at each allocation. */
+static void configure_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 sqlite_open_result_t sqlite_store_open(const char *path, store_t **store, char *problem,
                                        size_t problem_size)
 {
     *store = NULL;
+    configure_library();
     sqlite_store_t *self = sqlite_new();
     sqlite_open_result_t result = open_files(self, path, problem, problem_size);
     if (result == SQLITE_OPENED) {

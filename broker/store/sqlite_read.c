@@ -13,6 +13,44 @@ static sqlite_store_t *self_of(store_t *store)
     return (sqlite_store_t *)store;
 }
 
+/*  The record in the row that a statement stands at: seq and RECORD_COLUMNS come first. */
+static record_t *read_record(sqlite_store_t *self, statement_t statement)
+{
+    sqlite3_stmt *st = self->statements[statement];
+    uint32_t queue_id = (uint32_t)sqlite3_column_int64(st, 2);
+    const char *queue = queue_id < self->counter_capacity && self->counters[queue_id].name
+                            ? self->counters[queue_id].name
+                            : "";
+    task_spec_t spec = {
+        .id = column_slice(st, 1),
+        .queue = slice_str(queue),
+        .task_name = column_slice(st, 3),
+        .origin = column_slice(st, 4),
+        .priority = (uint8_t)sqlite3_column_int(st, 5),
+        .created_ms = sqlite3_column_int64(st, 6),
+        .run_at_ms = sqlite3_column_int64(st, 7),
+        .expires_ms = sqlite3_column_int64(st, 8),
+        .timeout_ms = sqlite3_column_int64(st, 9),
+        .backoff_ms = sqlite3_column_int64(st, 10),
+        .max_retries = sqlite3_column_int(st, 11) - 1,
+        .body_kind = (uint8_t)sqlite3_column_int(st, 12),
+        .reply_to = column_slice(st, 13),
+        .body = column_slice(st, 14),
+    };
+    return record_new(&spec, (uint64_t)sqlite3_column_int64(st, 0), queue_id);
+}
+
+enum { TRIES_COLUMN = 15 }; /* in PAGE_READY: behind the record */
+
+/*  The counters from three columns on; NULLs are zero. */
+static tries_t read_tries(sqlite_store_t *self, statement_t statement, int column)
+{
+    sqlite3_stmt *st = self->statements[statement];
+    return (tries_t){(uint32_t)sqlite3_column_int64(st, column),
+                     (uint32_t)sqlite3_column_int64(st, column + 1),
+                     (uint32_t)sqlite3_column_int64(st, column + 2)};
+}
+
 /*  The task's record, or NULL when there is no such row (*rc tells failure from absence). */
 static record_t *get_record(sqlite_store_t *self, uint64_t seq, int *rc)
 {
@@ -21,28 +59,7 @@ static record_t *get_record(sqlite_store_t *self, uint64_t seq, int *rc)
     *rc = row < 0 ? STORE_FAILED : STORE_OK;
     if (row <= 0)
         return NULL;
-    sqlite3_stmt *st = self->statements[ST_GET_TASK];
-    uint32_t queue_id = (uint32_t)sqlite3_column_int64(st, 1);
-    const char *queue = queue_id < self->counter_capacity && self->counters[queue_id].name
-                            ? self->counters[queue_id].name
-                            : "";
-    task_spec_t spec = {
-        .id = column_slice(st, 0),
-        .queue = slice_str(queue),
-        .task_name = column_slice(st, 2),
-        .origin = column_slice(st, 3),
-        .priority = (uint8_t)sqlite3_column_int(st, 4),
-        .created_ms = sqlite3_column_int64(st, 5),
-        .run_at_ms = sqlite3_column_int64(st, 6),
-        .expires_ms = sqlite3_column_int64(st, 7),
-        .timeout_ms = sqlite3_column_int64(st, 8),
-        .backoff_ms = sqlite3_column_int64(st, 9),
-        .max_retries = sqlite3_column_int(st, 10) - 1,
-        .body_kind = (uint8_t)sqlite3_column_int(st, 11),
-        .reply_to = column_slice(st, 12),
-        .body = column_slice(st, 13),
-    };
-    record_t *record = record_new(&spec, seq, queue_id);
+    record_t *record = read_record(self, ST_GET_TASK);
     sqlite_done(self, ST_GET_TASK);
     return record;
 }
@@ -52,10 +69,7 @@ static int get_tries(sqlite_store_t *self, uint64_t seq, tries_t *tries)
     bind_int(self, ST_GET_TRIES, 1, (int64_t)seq);
     int row = sqlite_row(self, ST_GET_TRIES);
     if (row == 1) {
-        sqlite3_stmt *st = self->statements[ST_GET_TRIES];
-        *tries =
-            (tries_t){(uint32_t)sqlite3_column_int64(st, 0), (uint32_t)sqlite3_column_int64(st, 1),
-                      (uint32_t)sqlite3_column_int64(st, 2)};
+        *tries = read_tries(self, ST_GET_TRIES, 0);
         sqlite_done(self, ST_GET_TRIES);
     }
     return row < 0 ? STORE_FAILED : STORE_OK;
@@ -196,34 +210,25 @@ static int get_keys(sqlite_store_t *self, statement_t statement, uint64_t *keys,
 int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out)
 {
     sqlite_store_t *self = self_of(store);
-    uint64_t keys[LIMIT_PAGE_TASKS];
-    size_t count, bytes = 0;
+    size_t bytes = 0;
+    int row;
     bind_int(self, ST_PAGE_READY, 1, (int64_t)after);
-    bind_int(self, ST_PAGE_READY, 2,
-             (int64_t)((uint64_t)(queue_id + 1) << (KEY_SEQ_BITS + KEY_PRIORITY_BITS)));
+    bind_int(self, ST_PAGE_READY, 2, (int64_t)key_of(queue_id + 1, 15, 0));
     bind_int(self, ST_PAGE_READY, 3, LIMIT_PAGE_TASKS);
-    if (get_keys(self, ST_PAGE_READY, keys, LIMIT_PAGE_TASKS, &count) != STORE_OK)
-        return STORE_FAILED;
-    out->more = count == LIMIT_PAGE_TASKS;
-    for (size_t i = 0; i < count; i++) {
+    while ((row = sqlite_row(self, ST_PAGE_READY)) == 1) {
         if (bytes > PAGE_BYTES) {
             out->more = true;
+            sqlite_done(self, ST_PAGE_READY);
             break;
         }
-        int rc;
-        record_t *record = get_record(self, keys[i] & KEY_SEQ_MAX, &rc);
-        if (rc != STORE_OK)
-            return STORE_FAILED;
-        if (record == NULL)
-            continue;
         loaded_t *loaded = page_add(out);
-        loaded->record = record;
+        loaded->record = read_record(self, ST_PAGE_READY);
         loaded->state = REEVE_STATE_QUEUED;
-        if (get_tries(self, record->seq, &loaded->tries) != STORE_OK)
-            return STORE_FAILED;
-        bytes += record->spec.body.size;
+        loaded->tries = read_tries(self, ST_PAGE_READY, TRIES_COLUMN);
+        bytes += loaded->record->spec.body.size;
     }
-    return STORE_OK;
+    out->more = out->more || out->count == LIMIT_PAGE_TASKS;
+    return row < 0 ? STORE_FAILED : STORE_OK;
 }
 
 static int next_time(sqlite_store_t *self, statement_t statement, int64_t after_ms,
