@@ -11,7 +11,7 @@
 
 /* ---- settings: one table for the file and for printing -------------------------------------- */
 
-typedef enum kind { TEXT, DURATION, SIZE, INTEGER, COUNT32, FORMAT, LEVEL } kind_t;
+typedef enum kind { TEXT, ADDRESS, DURATION, SIZE, INTEGER, COUNT32, FORMAT, LEVEL } kind_t;
 
 typedef struct setting {
     const char *section, *key;
@@ -31,7 +31,7 @@ typedef struct setting {
 
 static const setting_t broker_settings[] = {
     BROKER("db", TEXT, db, 0, 0),
-    BROKER("http", TEXT, http, 0, 0),
+    BROKER("http", ADDRESS, http, 0, 0),
     BROKER("log-format", FORMAT, log_format, 0, 0),
     BROKER("log-level", LEVEL, log_level, 0, 0),
     BROKER("heartbeat", DURATION, heartbeat_ms, 50, 60 * 1000),
@@ -71,15 +71,41 @@ static bool set_number(const setting_t *setting, const char *text, int64_t *valu
     }
 }
 
+/*  Decimal digits up to 65535; ZeroMQ itself takes the lower 16 bits of anything. */
+static bool is_port(const char *text)
+{
+    int64_t port;
+    return parse_int(text, 0, UINT16_MAX, &port);
+}
+
+/*  tcp://ADDR:PORT or ipc://PATH; whether it can be bound is seen when it is. */
+static bool is_endpoint(const char *text)
+{
+    static const char tcp[] = "tcp://", ipc[] = "ipc://";
+    if (strncmp(text, ipc, strlen(ipc)) == 0)
+        return text[strlen(ipc)] != '\0';
+    const char *colon = strrchr(text, ':');
+    return strncmp(text, tcp, strlen(tcp)) == 0 && colon > text + strlen(tcp) &&
+           (strcmp(colon + 1, "*") == 0 || is_port(colon + 1));
+}
+
+/*  "off" or ADDR:PORT. */
+static bool is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    return strcmp(text, "off") == 0 || (colon && colon > text && is_port(colon + 1));
+}
+
 static bool set(const setting_t *setting, void *base, const char *text)
 {
     void *at = (char *)base + setting->offset;
     int64_t value;
     switch (setting->kind) {
     case TEXT:
+    case ADDRESS:
         free(*(char **)at);
         *(char **)at = mem_strdup(text);
-        return text[0] != '\0';
+        return setting->kind == ADDRESS ? is_address(text) : text[0] != '\0';
     case FORMAT:
         return log_parse_format(text, at);
     case LEVEL:
@@ -102,10 +128,67 @@ static const setting_t *find(const setting_t *settings, int count, const char *k
     return NULL;
 }
 
-static void add_bind(config_t *self, const char *endpoint)
+/*  What a value has to look like, for the message about one that does not. */
+static void describe(const setting_t *setting, char *text, size_t size)
+{
+    char min[DURATION_SIZE], max[DURATION_SIZE];
+    switch (setting->kind) {
+    case TEXT:
+        snprintf(text, size, "a file name");
+        break;
+    case ADDRESS:
+        snprintf(text, size, "ADDR:PORT or off");
+        break;
+    case DURATION:
+        format_duration_ms(setting->min, min);
+        format_duration_ms(setting->max, max);
+        snprintf(text, size, "a duration such as 10s, %s to %s", min, max);
+        break;
+    case SIZE:
+        snprintf(text, size, "a size such as 64M");
+        break;
+    case FORMAT:
+        snprintf(text, size, "text or json");
+        break;
+    case LEVEL:
+        snprintf(text, size, "debug, info, warn or error");
+        break;
+    default:
+        if (setting->max == INT64_MAX)
+            snprintf(text, size, "a number, %" PRId64 " or more", setting->min);
+        else
+            snprintf(text, size, "a number from %" PRId64 " to %" PRId64, setting->min,
+                     setting->max);
+        break;
+    }
+}
+
+static const char endpoint_form[] = "tcp://ADDR:PORT or ipc://PATH";
+
+/*  `where` is the flag, variable, or file and key. */
+static bool complain_value(char *problem, size_t size, const char *where, const char *value,
+                           const char *expected)
+{
+    snprintf(problem, size, "%s: bad value \"%s\", expected %s", where, value, expected);
+    return false;
+}
+
+/*  Sets what the setting says, or complains. */
+static bool take(const setting_t *setting, void *base, const char *value, const char *where,
+                 char *problem, size_t size)
+{
+    if (set(setting, base, value))
+        return true;
+    char expected[128];
+    describe(setting, expected, sizeof expected);
+    return complain_value(problem, size, where, value, expected);
+}
+
+static bool add_bind(config_t *self, const char *endpoint)
 {
     self->bind = mem_realloc(self->bind, (self->bind_count + 1) * sizeof *self->bind);
     self->bind[self->bind_count++] = mem_strdup(endpoint);
+    return is_endpoint(endpoint);
 }
 
 static void clear_binds(config_t *self)
@@ -123,29 +206,36 @@ typedef struct reader {
     size_t size;
 } reader_t;
 
-static bool complain(const reader_t *reader, const char *section, const char *key,
-                     const char *value)
+static bool complain_key(const reader_t *reader, const char *path)
 {
-    if (value)
-        snprintf(reader->problem, reader->size, "%s: %s/%s: bad value \"%s\"", reader->config->file,
-                 section, key, value);
-    else
-        snprintf(reader->problem, reader->size, "%s: unknown key %s/%s", reader->config->file,
-                 section, key);
+    snprintf(reader->problem, reader->size, "%s: unknown key %s", reader->config->file, path);
     return false;
 }
 
-static bool read_policy(const reader_t *reader, zconfig_t *node, const char *section,
-                        policy_t *policy)
+static const char *value_of(zconfig_t *item)
 {
-    for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
-        const setting_t *setting = find(policy_settings, POLICY_COUNT, zconfig_name(item));
-        const char *value = zconfig_value(item);
-        if (setting == NULL)
-            return complain(reader, section, zconfig_name(item), NULL);
-        if (!set(setting, policy, value ? value : ""))
-            return complain(reader, section, zconfig_name(item), value ? value : "");
-    }
+    const char *value = zconfig_value(item);
+    return value ? value : "";
+}
+
+/*  The item is one of the settings, with a good value; `path` is of the section. */
+static bool read_setting(const reader_t *reader, zconfig_t *item, const char *path,
+                         const setting_t *settings, int count, void *base)
+{
+    char key[256], where[512];
+    snprintf(key, sizeof key, "%s/%s", path, zconfig_name(item));
+    snprintf(where, sizeof where, "%s: %s", reader->config->file, key);
+    const setting_t *setting = find(settings, count, zconfig_name(item));
+    if (setting == NULL)
+        return complain_key(reader, key);
+    return take(setting, base, value_of(item), where, reader->problem, reader->size);
+}
+
+static bool read_policy(const reader_t *reader, zconfig_t *node, const char *path, policy_t *policy)
+{
+    for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item))
+        if (!read_setting(reader, item, path, policy_settings, POLICY_COUNT, policy))
+            return false;
     return true;
 }
 
@@ -154,13 +244,17 @@ static bool read_queues(const reader_t *reader, zconfig_t *node)
     config_t *config = reader->config;
     for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
         const char *name = zconfig_name(item);
-        if (!name_valid(slice_str(name), LIMIT_QUEUE_NAME_BYTES))
-            return complain(reader, "queues", name, NULL);
+        char path[256];
+        snprintf(path, sizeof path, "queues/%s", name);
+        if (!name_valid(slice_str(name), LIMIT_QUEUE_NAME_BYTES)) {
+            snprintf(reader->problem, reader->size, "%s: %s: not a queue name", config->file, path);
+            return false;
+        }
         config->queues =
             mem_realloc(config->queues, (config->queue_count + 1) * sizeof *config->queues);
         named_policy_t *named = &config->queues[config->queue_count++];
         *named = (named_policy_t){mem_strdup(name), config->defaults};
-        if (!read_policy(reader, item, name, &named->policy))
+        if (!read_policy(reader, item, path, &named->policy))
             return false;
     }
     return true;
@@ -168,21 +262,23 @@ static bool read_queues(const reader_t *reader, zconfig_t *node)
 
 static bool read_broker(const reader_t *reader, zconfig_t *node)
 {
+    config_t *config = reader->config;
     bool first_bind = true;
     for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
-        const char *key = zconfig_name(item), *value = zconfig_value(item);
-        if (strcmp(key, "bind") == 0) {
-            if (first_bind)
-                clear_binds(reader->config);
-            first_bind = false;
-            add_bind(reader->config, value ? value : "");
+        if (strcmp(zconfig_name(item), "bind") != 0) {
+            if (!read_setting(reader, item, "broker", broker_settings, BROKER_COUNT, config))
+                return false;
             continue;
         }
-        const setting_t *setting = find(broker_settings, BROKER_COUNT, key);
-        if (setting == NULL)
-            return complain(reader, "broker", key, NULL);
-        if (!set(setting, reader->config, value ? value : ""))
-            return complain(reader, "broker", key, value ? value : "");
+        if (first_bind)
+            clear_binds(config);
+        first_bind = false;
+        if (!add_bind(config, value_of(item))) {
+            char where[512];
+            snprintf(where, sizeof where, "%s: broker/bind", config->file);
+            return complain_value(reader->problem, reader->size, where, value_of(item),
+                                  endpoint_form);
+        }
     }
     return true;
 }
@@ -201,24 +297,82 @@ static bool read_tree(const reader_t *reader, zconfig_t *root)
         else if (strcmp(name, "queues") == 0)
             queues = node;
         else
-            fine = complain(reader, name, "", NULL);
+            fine = complain_key(reader, name);
         if (!fine)
             return false;
     }
     return queues == NULL || read_queues(reader, queues);
 }
 
+/*  The whole file as a string; NULL with errno when it cannot be read. */
+static char *slurp(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return NULL;
+    char *text = NULL;
+    size_t capacity = 0;
+    errno = 0;
+    ssize_t size = getdelim(&text, &capacity, '\0', file);
+    int problem = ferror(file) ? errno : 0;
+    fclose(file);
+    if (size < 0 && problem == 0) {
+        free(text);
+        return mem_strdup("");
+    }
+    if (problem != 0) {
+        free(text);
+        errno = problem;
+        return NULL;
+    }
+    return text;
+}
+
+/*  Names the first line that is wrong from what zconfig prints, such as
+    "26-11-25 10:20:26 E (zconfig): (2) indent 4 spaces at once". */
+static void tell_syntax(const config_t *self, const char *printed, char *problem, size_t size)
+{
+    static const char mark[] = "(zconfig): (";
+    const char *found = strstr(printed, mark);
+    char *what = NULL;
+    long line = found ? strtol(found + strlen(mark), &what, 10) : 0;
+    if (line > 0 && strncmp(what, ") ", 2) == 0)
+        snprintf(problem, size, "%s: line %ld: %.*s", self->file, line,
+                 (int)strcspn(what + 2, "\n"), what + 2);
+    else
+        snprintf(problem, size, "%s is not a ZPL file (https://rfc.zeromq.org/spec/4)", self->file);
+}
+
+/*  zconfig tells what is wrong with a file on stdout only; it is caught there. */
+static zconfig_t *parse(const config_t *self, const char *text, char *problem, size_t size)
+{
+    char *printed = NULL;
+    size_t printed_size = 0;
+    FILE *kept = stdout;
+    stdout = open_memstream(&printed, &printed_size);
+    if (stdout == NULL)
+        stdout = kept;
+    zconfig_t *root = zconfig_str_load(text);
+    if (stdout != kept)
+        fclose(stdout);
+    stdout = kept;
+    if (root == NULL)
+        tell_syntax(self, printed ? printed : "", problem, size);
+    free(printed);
+    return root;
+}
+
 static bool read_file(config_t *self, char *problem, size_t size)
 {
-    if (access(self->file, R_OK) != 0) {
+    char *text = slurp(self->file);
+    if (text == NULL) {
         snprintf(problem, size, "%s: %s", self->file, strerror(errno));
         return false;
     }
-    zconfig_t *root = zconfig_load(self->file);
-    if (root == NULL) {
-        snprintf(problem, size, "%s is not a ZPL file (https://rfc.zeromq.org/spec/4)", self->file);
+    zconfig_t *root = parse(self, text, problem, size);
+    free(text);
+    if (root == NULL)
         return false;
-    }
     reader_t reader = {self, problem, size};
     bool fine = read_tree(&reader, root);
     zconfig_destroy(&root);
@@ -236,21 +390,22 @@ static bool read_environment(config_t *self, char *problem, size_t size)
                      {"REEVE_BROKER_LOG_FORMAT", "log-format"},
                      {"REEVE_BROKER_LOG_LEVEL", "log-level"}};
     const char *bind = getenv("REEVE_BROKER_BIND");
+    bool fine = true;
     if (bind) {
         clear_binds(self);
         char *list = mem_strdup(bind), *rest = NULL;
-        for (char *part = strtok_r(list, ", ", &rest); part; part = strtok_r(NULL, ", ", &rest))
-            add_bind(self, part);
+        for (char *part = strtok_r(list, ", ", &rest); part && fine;
+             part = strtok_r(NULL, ", ", &rest))
+            fine = add_bind(self, part) ||
+                   complain_value(problem, size, "REEVE_BROKER_BIND", part, endpoint_form);
         free(list);
     }
-    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+    for (size_t i = 0; fine && i < sizeof variables / sizeof variables[0]; i++) {
         const char *value = getenv(variables[i].name);
-        if (value && !set(find(broker_settings, BROKER_COUNT, variables[i].key), self, value)) {
-            snprintf(problem, size, "%s: bad value \"%s\"", variables[i].name, value);
-            return false;
-        }
+        const setting_t *setting = find(broker_settings, BROKER_COUNT, variables[i].key);
+        fine = value == NULL || take(setting, self, value, variables[i].name, problem, size);
     }
-    return true;
+    return fine;
 }
 
 static const char help[] =
@@ -327,13 +482,17 @@ static config_result_t read_flags(config_t *self, int argc, char **argv, char *p
     optind = 1;
     while ((flag = getopt_long(argc, argv, ":", options, &index)) != -1) {
         const setting_t *setting = find(broker_settings, BROKER_COUNT, options[index].name);
+        char where[32];
+        snprintf(where, sizeof where, "--%s", options[index].name);
         if (flag == 'b') {
             if (first_bind)
                 clear_binds(self);
             first_bind = false;
-            add_bind(self, optarg);
-        } else if (setting && !set(setting, self, optarg)) {
-            snprintf(problem, size, "--%s: bad value \"%s\"", options[index].name, optarg);
+            if (!add_bind(self, optarg)) {
+                complain_value(problem, size, where, optarg, endpoint_form);
+                return CONFIG_USAGE;
+            }
+        } else if (setting && !take(setting, self, optarg, where, problem, size)) {
             return CONFIG_USAGE;
         }
     }
@@ -405,6 +564,7 @@ static void print_settings(const setting_t *settings, int count, const void *bas
         fprintf(out, "%s%s = ", indent, settings[i].key);
         switch (settings[i].kind) {
         case TEXT:
+        case ADDRESS:
             fprintf(out, "\"%s\"\n", *(char *const *)at);
             break;
         case DURATION:
