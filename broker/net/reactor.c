@@ -462,6 +462,11 @@ int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg)
     return 0;
 }
 
+size_t reactor_unwritten(const reactor_t *self)
+{
+    return self->outstanding;
+}
+
 health_t reactor_health(const reactor_t *self)
 {
     return (health_t)atomic_load(&self->health);

@@ -37,6 +37,9 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     for SIGHUP. Blocks these signals in the calling thread first, so call it from the main thread
     before starting others, or block them yourself (broker.c does). */
 int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg);
+/*  Batches that the writer has not given back. Above 0 after reactor_run where it did not wait for
+    them: a second signal came, or the disk took too long. */
+size_t reactor_unwritten(const reactor_t *self);
 /*  Any thread. */
 health_t reactor_health(const reactor_t *self);
 void reactor_destroy(reactor_t **self);
