@@ -1,0 +1,381 @@
+"""reeve-broker as its administrator meets it. Usage: test_broker_program.py BUILD_DIR"""
+
+import signal
+import socket
+import sqlite3
+
+import mdp_harness as harness
+from mdp_harness import Program
+from programs import (
+    BROKER,
+    EX_CANTCREAT,
+    EX_CONFIG,
+    EX_DATAERR,
+    EX_TEMPFAIL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    ProgramTest,
+    environment,
+    get,
+    run,
+)
+from reeve_peer import QUEUE_FULL, ReevePeer
+
+DISK_LOW = 17
+JOB = {"queue": "q", "task_name": "job", "body": '{"args":[],"kwargs":{}}'}
+
+
+def refusal_of_a_task(endpoint):
+    """The error code with which the broker refuses a task."""
+    with ReevePeer(endpoint) as peer:
+        peer.hello()
+        peer.send("SUBMIT", first=1, task=[{"id": "refused", **JOB}])
+        return peer.error()[0]
+
+
+class CommandLine(ProgramTest):
+    def test_help_names_every_flag_and_every_exit_status(self):
+        done = run(BROKER, "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for flag in ("config", "bind", "db", "http", "log-format", "log-level", "check-config"):
+            self.assertIn(f"--{flag}", done.stdout)
+        for status in (64, 65, 69, 73, 74, 75, 78):
+            self.assertIn(f"{status} ", done.stdout)
+
+    def test_version_is_one_line(self):
+        done = run(BROKER, "--version")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"^reeve-broker \d+\.\d+\.\d+\n$")
+
+    def test_a_bad_flag_is_named(self):
+        for arguments, named in (
+            (["--bogus"], "--bogus"),
+            (["-x"], "-x"),
+            (["--db"], "--db needs a value"),
+            (["extra"], "extra"),
+            (["--db="], '--db: bad value "", expected a file name'),
+            (["--log-level", "loud"], '--log-level: bad value "loud", expected debug, info'),
+            (["--log-format", "xml"], '--log-format: bad value "xml", expected text or json'),
+            (["--http", "nowhere"], '--http: bad value "nowhere", expected ADDR:PORT or off'),
+            (["--http", "127.0.0.1:99999"], "99999"),
+            (["--bind", "somewhere"], '--bind: bad value "somewhere", expected tcp://'),
+            (["--bind", "tcp://127.0.0.1:99999"], "99999"),
+        ):
+            with self.subTest(arguments=arguments):
+                line = self.refusal(BROKER, *arguments, status=EX_USAGE, cwd=self.home)
+                self.assertIn(named, line)
+        self.assertEqual(list(self.home.iterdir()), [])
+
+
+class Configuration(ProgramTest):
+    def check(self, *arguments, env=None):
+        """What --check-config prints, as {section or section/queue: [(key, value)]}."""
+        done = run(BROKER, "--check-config", *arguments, env=env, cwd=self.home)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        sections, path = {}, []
+        for line in done.stdout.splitlines():
+            depth = (len(line) - len(line.lstrip())) // 4
+            key, equals, value = line.strip().partition(" = ")
+            if equals:
+                sections["/".join(path[:depth])].append((key, value.strip('"')))
+            else:
+                path[depth:] = [key]
+                sections["/".join(path)] = []
+        return sections
+
+    def test_without_a_file_the_defaults_of_the_manual_hold(self):
+        found = self.check()
+        self.assertEqual(
+            found["broker"],
+            [
+                ("bind", "tcp://127.0.0.1:5555"),
+                ("db", "reeve.db"),
+                ("http", "127.0.0.1:5556"),
+                ("log-format", "text"),
+                ("log-level", "info"),
+                ("heartbeat", "1000ms"),
+                ("liveness", "10000ms"),
+                ("grace", "3000ms"),
+                ("mdp-liveness", "10000ms"),
+                ("mdp-timeout", "300000ms"),
+                ("disk-reserve", str(64 << 20)),
+                ("max-queues", "100000"),
+            ],
+        )
+        self.assertEqual(
+            found["defaults"],
+            [
+                ("max-retries", "3"),
+                ("max-deaths", "3"),
+                ("backoff", "1000ms"),
+                ("backoff-max", "600000ms"),
+                ("timeout", "0ms"),
+                ("retention", "3600000ms"),
+                ("max-length", "0"),
+                ("max-bytes", "0"),
+            ],
+        )
+        self.assertEqual(list(self.home.iterdir()), [])
+
+    def test_a_queue_starts_from_the_defaults_wherever_they_stand_in_the_file(self):
+        path = self.file(
+            "broker.conf",
+            "queues\n    email\n        timeout = 1m\n    sms\n        max-retries = 0\n"
+            "defaults\n    max-retries = 7\n    max-bytes = 2K\n",
+        )
+        found = {name: dict(items) for name, items in self.check("--config", path).items()}
+        email, sms = found["queues/email"], found["queues/sms"]
+        self.assertEqual((email["max-retries"], email["timeout"]), ("7", "60000ms"))
+        self.assertEqual((sms["max-retries"], sms["timeout"]), ("0", "0ms"))
+        self.assertEqual((email["max-bytes"], sms["max-bytes"]), ("2048", "2048"))
+
+    def test_what_is_printed_is_understood_the_same(self):
+        path = self.file(
+            "broker.conf",
+            'broker\n    bind = "ipc://a"\n    bind = "tcp://*:*"\n    grace = 1m30s\n'
+            "    log-level = debug\nqueues\n    email\n        backoff = 250ms\n",
+        )
+        printed = run(BROKER, "--check-config", "--config", path).stdout
+        again = self.file("again.conf", printed)
+        self.assertEqual(run(BROKER, "--check-config", "--config", again).stdout, printed)
+        self.assertIn("grace = 90000ms", printed)
+
+    def test_flags_are_over_the_environment_over_the_file_over_the_defaults(self):
+        def settings(*arguments, env=None):
+            broker = self.check(*arguments, env=env)["broker"]
+            return [v for k, v in broker if k in ("bind", "db", "http", "log-format", "log-level")]
+
+        defaults = ["tcp://127.0.0.1:5555", "reeve.db", "127.0.0.1:5556", "text", "info"]
+        self.assertEqual(settings(), defaults)
+        path = self.file(
+            "broker.conf",
+            'broker\n    bind = "ipc://f1"\n    bind = "ipc://f2"\n    db = "f.db"\n'
+            '    http = "127.0.0.1:1"\n    log-format = json\n    log-level = warn\n',
+        )
+        file = ["--config", path]
+        self.assertEqual(
+            settings(*file), ["ipc://f1", "ipc://f2", "f.db", "127.0.0.1:1", "json", "warn"]
+        )
+        env = {
+            "REEVE_BROKER_BIND": "ipc://e1,ipc://e2 ipc://e3",
+            "REEVE_BROKER_DB": "e.db",
+            "REEVE_BROKER_HTTP": "127.0.0.1:2",
+            "REEVE_BROKER_LOG_FORMAT": "text",
+            "REEVE_BROKER_LOG_LEVEL": "error",
+        }
+        self.assertEqual(
+            settings(*file, env=env),
+            ["ipc://e1", "ipc://e2", "ipc://e3", "e.db", "127.0.0.1:2", "text", "error"],
+        )
+        flags = ["--bind", "ipc://g1", "--bind", "ipc://g2", "--db", "g.db", "--http", "off"]
+        flags += ["--log-format", "json", "--log-level", "debug"]
+        self.assertEqual(
+            settings(*file, *flags, env=env), ["ipc://g1", "ipc://g2", "g.db", "off", "json", "debug"]
+        )
+
+    def test_a_bad_file_is_refused_with_its_name_and_the_place(self):
+        for text, named in (
+            ("brokr\n    db = x\n", "unknown key brokr"),
+            ("broker\n    bnd = x\n", "unknown key broker/bnd"),
+            ("defaults\n    backof = 1s\n", "unknown key defaults/backof"),
+            ("queues\n    email\n        backof = 1s\n", "unknown key queues/email/backof"),
+            ("broker\n    heartbeat = fast\n", 'broker/heartbeat: bad value "fast"'),
+            ("broker\n    heartbeat = 10\n", "expected a duration such as 10s, 50ms to 1m00s"),
+            ("broker\n    max-queues = 0\n", "expected a number from 1 to 100000"),
+            ("broker\n    disk-reserve = lots\n", "expected a size such as 64M"),
+            ('broker\n    bind = "nowhere"\n', 'broker/bind: bad value "nowhere"'),
+            ("queues\n    email\n        timeout = soon\n", "queues/email/timeout"),
+            ("broker\n  db = x\n", "line 2: indent 4 spaces at once"),
+            ('broker\n    db = "x\n', "line 2: missing"),
+        ):
+            with self.subTest(text=text):
+                path = self.file("broker.conf", text)
+                line = self.refusal(BROKER, "--config", path, status=EX_CONFIG, cwd=self.home)
+                self.assertIn(named, line)
+                self.assertIn(str(path), line)
+
+    def test_settings_that_do_not_go_together_are_named(self):
+        path = self.file("broker.conf", "broker\n    heartbeat = 6s\n")
+        line = self.refusal(BROKER, "--config", path, status=EX_CONFIG, cwd=self.home)
+        self.assertIn("broker/liveness and broker/mdp-liveness must be at least twice", line)
+
+    def test_a_file_that_cannot_be_read_is_named(self):
+        for path, why in (
+            (self.file("none.conf"), "No such file or directory"),
+            (self.home, "Is a directory"),
+        ):
+            line = self.refusal(BROKER, "--config", path, status=EX_CONFIG, cwd=self.home)
+            self.assertIn(f"{path}: {why}", line)
+
+    def test_a_bad_variable_is_named(self):
+        for name, value in (
+            ("REEVE_BROKER_LOG_LEVEL", "loud"),
+            ("REEVE_BROKER_LOG_FORMAT", "xml"),
+            ("REEVE_BROKER_HTTP", "nowhere"),
+            ("REEVE_BROKER_BIND", "nowhere"),
+            ("REEVE_BROKER_DB", ""),
+        ):
+            with self.subTest(name=name):
+                env = {name: value}
+                line = self.refusal(BROKER, status=EX_CONFIG, env=env, cwd=self.home)
+                self.assertIn(f'{name}: bad value "{value}"', line)
+
+    def test_no_endpoint_at_all_is_a_bad_configuration(self):
+        env = {"REEVE_BROKER_BIND": ""}
+        line = self.refusal(BROKER, status=EX_CONFIG, env=env, cwd=self.home)
+        self.assertIn("at least one endpoint", line)
+
+
+class Start(ProgramTest):
+    """What keeps a broker from starting: a code for each, and a line that names the thing."""
+
+    def assert_refused(self, status, *named, event, bind="tcp://127.0.0.1:*", db=None, http="off"):
+        program = Program(
+            *(BROKER, "--bind", bind, "--db", db or self.file("reeve.db"), "--http", http),
+            *("--log-format", "json"),
+            env=environment(),
+        )
+        self.assertEqual(program.end(), status, program.log.tail())
+        self.assertEqual(program.log.noise, [])
+        errors = [line for line in program.log.lines if line["level"] == "error"]
+        self.assertEqual([line["event"] for line in errors], [event])
+        self.assertEqual(errors[0]["exit_status"], status)
+        for text in named:
+            self.assertIn(str(text), errors[0]["error"])
+
+    def test_a_port_in_use(self):
+        other = self.broker()
+        port = other.tcp.rsplit(":", 1)[1]
+        self.assert_refused(
+            *(EX_UNAVAILABLE, other.tcp, "Address already in use"),
+            event="cannot_bind",
+            bind=f"tcp://127.0.0.1:{port}",
+        )
+
+    def test_an_ipc_path_that_cannot_be(self):
+        bind = f"ipc://{self.home}/none/broker"
+        self.assert_refused(
+            EX_UNAVAILABLE, bind, "No such file", event="cannot_bind", bind=bind
+        )
+
+    def test_an_http_address_in_use(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            self.assert_refused(
+                *(EX_UNAVAILABLE, address, "Address already in use"),
+                event="cannot_serve_http",
+                http=address,
+            )
+
+    def test_a_second_broker_on_the_same_database(self):
+        first = self.broker()
+        db = first.directory / "reeve.db"
+        self.assert_refused(EX_TEMPFAIL, db, "another broker", event="store_locked", db=db)
+        self.submit(first.ipc, "still_there")
+
+    def test_a_database_of_a_newer_schema_is_left_alone(self):
+        broker = self.broker()
+        broker.stop()
+        db = broker.directory / "reeve.db"
+        with sqlite3.connect(db) as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.close()
+        before = db.read_bytes()
+        self.assert_refused(
+            EX_DATAERR, db, f"schema {version + 1}", "newer", event="store_refused", db=db
+        )
+        self.assertEqual(db.read_bytes(), before)
+
+    def test_a_file_that_is_no_database_is_left_alone(self):
+        db = self.file("notes.txt", "buy milk\n" * 1000)
+        self.assert_refused(EX_DATAERR, db, "not a Reeve database", event="store_refused", db=db)
+        self.assertEqual(db.read_text(), "buy milk\n" * 1000)
+
+    def test_a_database_of_another_program_is_left_alone(self):
+        db = self.file("other.db")
+        with sqlite3.connect(db) as connection:
+            connection.execute("CREATE TABLE song (title)")
+        connection.close()
+        before = db.read_bytes()
+        self.assert_refused(EX_DATAERR, db, "not a Reeve database", event="store_refused", db=db)
+        self.assertEqual(db.read_bytes(), before)
+
+    def test_a_database_that_cannot_be_created(self):
+        for db in (self.home / "none/reeve.db", self.home):
+            self.assert_refused(EX_CANTCREAT, db, event="store_cannot_open", db=db)
+
+
+class Stop(ProgramTest):
+    def test_workers_are_told(self):
+        broker = self.broker()
+        peer = self.enterContext(ReevePeer(broker.tcp))
+        peer.hello()
+        peer.ready("told", "q")
+        broker.wait("worker_joined", worker_id="told")
+        broker.program.signal(signal.SIGINT)
+        self.assertIn(b"stopping", peer.expect("GOODBYE")["text"])
+        self.assertEqual(broker.program.end(), 0)
+
+
+class Health(ProgramTest):
+    def test_livez_and_readyz_answer_and_other_pages_are_not_there(self):
+        broker = self.broker({"http": "127.0.0.1:0"})
+        url = f"http://127.0.0.1:{broker.wait('serving_http')['port']}"
+        self.assertEqual(get(f"{url}/livez"), (200, "ok"))
+        self.assertEqual(get(f"{url}/readyz"), (200, "ok"))
+        self.assertEqual(get(f"{url}/nothing")[0], 404)
+
+    def test_a_full_disk_is_told_as_the_reason(self):
+        broker = self.broker({"http": "127.0.0.1:0", "disk-reserve": "1048576G"})
+        url = f"http://127.0.0.1:{broker.wait('serving_http')['port']}"
+        broker.wait("disk_low")
+        self.assertEqual(get(f"{url}/readyz"), (503, "disk_low"))
+        self.assertEqual(get(f"{url}/livez"), (200, "ok"))
+        self.assertEqual(refusal_of_a_task(broker.ipc), DISK_LOW)
+
+    def test_off_serves_nothing(self):
+        broker = self.broker({"http": "off"})
+        self.assertIsNone(broker.log.find("serving_http"))
+
+    def test_ipv6_in_brackets(self):
+        if not socket.has_ipv6:
+            self.skipTest("no IPv6 here")
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            self.skipTest("no IPv6 loopback here")
+        broker = self.broker({"http": "[::1]:0"})
+        url = f"http://[::1]:{broker.wait('serving_http')['port']}"
+        self.assertEqual(get(f"{url}/livez"), (200, "ok"))
+
+
+class Reload(ProgramTest):
+    def reload(self, broker, event):
+        mark = broker.mark()
+        broker.write_config()
+        broker.program.signal(signal.SIGHUP)
+        return broker.wait(event, mark)
+
+    def test_sighup_changes_policies_and_the_log_level(self):
+        broker = self.broker(defaults={"max-length": "1"})
+        self.submit(broker.ipc, "job", "--queue", "q")
+        self.assertEqual(refusal_of_a_task(broker.ipc), QUEUE_FULL)
+        self.assertIsNone(broker.log.find("task_enqueued"))
+        broker.defaults["max-length"] = "2"
+        broker.config["log-level"] = "debug"
+        self.reload(broker, "reloaded")
+        task_id = self.submit(broker.ipc, "job", "--queue", "q")
+        broker.wait("task_enqueued", task_id=task_id)
+
+    def test_sighup_with_a_bad_file_changes_nothing_and_says_why(self):
+        broker = self.broker(defaults={"max-length": "1"})
+        self.submit(broker.ipc, "job", "--queue", "q")
+        broker.defaults = {"max-length": "9", "bogus": "1"}
+        line = self.reload(broker, "reload_refused")
+        self.assertIn("unknown key defaults/bogus", line["error"])
+        self.assertEqual(refusal_of_a_task(broker.ipc), QUEUE_FULL)
+
+
+if __name__ == "__main__":
+    harness.main()
