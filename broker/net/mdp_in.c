@@ -34,8 +34,8 @@ static void submit_request(reactor_t *self, peer_entry_t *peer, const wire_buffe
     wire_buffer_t body = {0};
     for (size_t i = 0; i < request->body_count; i++)
         wire_put_frame(&body, request->body[i]);
-    if (body.size > LIMIT_BODY_BYTES || reply_to->size > LIMIT_REPLY_TO_BYTES) {
-        reactor_refuse(self, REFUSAL_BAD_TASK, peer, "body: 16 MiB at most; return path: 2 KiB");
+    if (body.size > LIMIT_BODY_BYTES) {
+        reactor_refuse(self, REFUSAL_BAD_TASK, peer, "body: 16 MiB at most");
     } else {
         char id[UUID7_TEXT_SIZE];
         uuid7_next(&self->uuids, self->wall_ms, id);
@@ -61,13 +61,17 @@ static void client_request(reactor_t *self, peer_entry_t *peer, const mdp_messag
         reactor_refuse(self, REFUSAL_BAD_SERVICE, peer, "service: 1..128 bytes of UTF-8");
         return;
     }
-    if (tsp_service(request->service) != TSP_NONE) {
-        titanic_request(self, peer, request);
+    if (request->body_count > LIMIT_BODY_FRAMES) {
+        reactor_refuse(self, REFUSAL_TOO_MANY_FRAMES, peer, "1024 frames at most");
         return;
     }
     wire_buffer_t reply_to = {0};
     mdp_address(peer, request, &reply_to);
-    if (mmi_is_mmi(request->service))
+    if (reply_to.size > LIMIT_REPLY_TO_BYTES)
+        reactor_refuse(self, REFUSAL_BAD_TASK, peer, "return path: 2 KiB at most");
+    else if (tsp_service(request->service) != TSP_NONE)
+        titanic_request(self, peer, request);
+    else if (mmi_is_mmi(request->service))
         mmi(self, &reply_to, request);
     else
         submit_request(self, peer, &reply_to, request);
@@ -143,12 +147,12 @@ static void worker_reply(reactor_t *self, peer_entry_t *peer, const mdp_message_
     for (size_t i = 0; i < message->body_count; i++)
         wire_put_frame(&body, message->body[i]);
     event_t event = {.peer = peer->handle};
-    if (body.size > LIMIT_RESULT_BYTES) {
-        reactor_refuse(self, REFUSAL_BAD_TASK, peer, "result: 4 MiB at most");
+    if (body.size > LIMIT_RESULT_BYTES || message->body_count > LIMIT_BODY_FRAMES) {
+        reactor_refuse(self, REFUSAL_BAD_TASK, peer, "result: 4 MiB and 1024 frames at most");
         event.kind = EVENT_SETTLE;
         event.settle.verdict = VERDICT_REJECT;
         event.settle.reason = slice_str("result_too_large");
-        event.settle.error = slice_str("the worker's reply exceeds 4 MiB");
+        event.settle.error = slice_str("the worker's reply exceeds 4 MiB or 1024 frames");
     } else if (message->kind == MDP_WORKER_PARTIAL) {
         event.kind = EVENT_PROGRESS;
         event.attempt.kind = WIRE_RESULT_FRAMES;
