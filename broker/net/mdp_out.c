@@ -18,6 +18,24 @@ static size_t unpack(slice_t bytes, slice_t *frames)
     return count;
 }
 
+/*  A body as frames: at least one, as every message of Majordomo that has a body needs. */
+static size_t unpack_body(slice_t bytes, slice_t *frames)
+{
+    size_t count = unpack(bytes, frames);
+    if (count > 0)
+        return count;
+    frames[0] = (slice_t){0};
+    return 1;
+}
+
+size_t mdp_result(const outcome_spec_t *outcome, slice_t *frames)
+{
+    if (outcome->result_kind == WIRE_RESULT_FRAMES)
+        return unpack_body(outcome->result, frames);
+    frames[0] = outcome->result;
+    return 1;
+}
+
 /* ---- to workers ----------------------------------------------------------------------------- */
 
 static void send_message(reactor_t *self, peer_entry_t *peer, const mdp_message_t *message)
@@ -63,7 +81,7 @@ static void deliver(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
     size_t count = 1;
     char *document = NULL, token[TOKEN_TEXT_BYTES];
     if (record->spec.body_kind == WIRE_BODY_FRAMES) {
-        count = unpack(record->spec.body, body);
+        count = unpack_body(record->spec.body, body);
     } else {
         document =
             document_of_record(record, effect->deliver.retry_count, effect->deliver.max_retries);
@@ -148,8 +166,8 @@ void mdp_reply_outcome(reactor_t *self, const effect_t *effect)
         return;
     static const outcome_spec_t none;
     const outcome_spec_t *spec = effect->outcome.outcome ? &effect->outcome.outcome->spec : &none;
-    slice_t body[LIMIT_BODY_FRAMES] = {spec->result};
-    size_t count = spec->result_kind == WIRE_RESULT_FRAMES ? unpack(spec->result, body) : 1;
+    slice_t body[LIMIT_BODY_FRAMES];
+    size_t count = mdp_result(spec, body);
     mdp_reply(self, record->spec.reply_to, record->spec.queue,
               partial ? MDP_CLIENT_PARTIAL : MDP_CLIENT_FINAL, body, count);
 }

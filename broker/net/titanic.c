@@ -142,13 +142,9 @@ void titanic_biography(reactor_t *self, const request_t *request)
     } else if (biography->task.state != REEVE_STATE_SUCCESS) {
         answer_status(self, call, TSP_ERROR); /* RFC 9 has no word for "failed for good" */
     } else {
-        const outcome_spec_t *outcome = &biography->task.outcome->spec;
-        slice_t body[1 + LIMIT_BODY_FRAMES] = {slice_str(TSP_OK), outcome->result};
-        size_t count = 2, at = 0;
-        if (outcome->result_kind == WIRE_RESULT_FRAMES)
-            for (count = 1; count <= LIMIT_BODY_FRAMES; count++)
-                if (!wire_next_frame(outcome->result, &at, &body[count]))
-                    break;
+        slice_t body[1 + LIMIT_BODY_FRAMES];
+        body[0] = slice_str(TSP_OK);
+        size_t count = 1 + mdp_result(&biography->task.outcome->spec, body + 1);
         answer(self, call, body, count);
     }
 }
