@@ -8,8 +8,9 @@
 #include "common/wire/token.h"
 #include "common/wire/tsp.h"
 
-/*  Replies to tokens that were never ours, in a row, before the conversation ends: some libraries
-    send stray replies (to "undefined"), and ending it at the first would make them unusable. */
+/*  Replies to tokens that were never ours, in a row and since our last heartbeat, before the
+    conversation ends: some libraries send stray replies (to "undefined"; one answers each heartbeat
+    so), and ending it at the first would make them unusable. */
 enum { STRAYS_MAX = 8 };
 
 /* ---- clients -------------------------------------------------------------------------------- */

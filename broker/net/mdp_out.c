@@ -106,6 +106,7 @@ void mdp_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
         deliver(self, peer, effect);
         break;
     case EFFECT_HEARTBEAT:
+        peer->strays = 0;
         heartbeat(self, peer);
         break;
     case EFFECT_DISCONNECT:

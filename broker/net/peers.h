@@ -26,7 +26,7 @@ typedef struct peer_entry {
     mdp_version_t version;       /* of the Majordomo it speaks */
     bool delimiter;              /* it puts an empty frame before the header */
     bool said_hello, was_worker; /* of our own protocol */
-    int strays;                  /* replies to unknown tokens in a row */
+    int strays;                  /* unknown tokens since the last known one or heartbeat */
     int64_t last_seen_ms;
     /* Batches of this turn, for peers of our own protocol. */
     bool dirty;
