@@ -199,8 +199,10 @@ class MdpProcess:
         return out.splitlines(), self.process.returncode
 
     def kill(self):
+        """kill -9; safe to repeat."""
         self.process.kill()
-        self.process.communicate()
+        if not self.process.stdout.closed:
+            self.process.communicate()
 
 
 class SystemTest(unittest.TestCase):
