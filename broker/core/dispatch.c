@@ -40,7 +40,9 @@ static bool take_turn(core_t *core, queue_t *queue)
         subscription_t *subscription = queue->open;
         DL_DELETE(queue->open, subscription);
         DL_APPEND(queue->open, subscription);
-        lease_give(core, task, subscription->worker);
+        worker_t *worker = subscription->worker;
+        worker->turn = (size_t)(subscription - worker->subscriptions) + 1;
+        lease_give(core, task, worker);
     }
     return true;
 }

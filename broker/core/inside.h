@@ -75,6 +75,7 @@ struct worker {
     task_t *held;
     subscription_t *subscriptions;
     size_t subscription_count;
+    size_t turn; /* the subscription after the one that served last */
     int64_t last_heard_ms, last_heartbeat_ms;
     UT_hash_handle hh;
 };

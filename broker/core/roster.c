@@ -28,11 +28,14 @@ static void note(core_t *core, note_kind_t kind, const worker_t *worker)
     effect->note.worker = mem_strdup(worker->name);
 }
 
+/*  The queues take turns at each worker: or the first that it named would always be the first to be
+    marked, and one with a backlog would starve the others of a worker with a single slot. */
 void worker_update(core_t *core, worker_t *worker)
 {
     bool open = worker->leased < worker->prefetch;
     for (size_t i = 0; i < worker->subscription_count; i++) {
-        subscription_t *subscription = &worker->subscriptions[i];
+        size_t at = (worker->turn + i) % worker->subscription_count;
+        subscription_t *subscription = &worker->subscriptions[at];
         if (open != subscription->open) {
             subscription->open = open;
             if (open)
@@ -58,6 +61,7 @@ static void unsubscribe(worker_t *worker)
     free(worker->subscriptions);
     worker->subscriptions = NULL;
     worker->subscription_count = 0;
+    worker->turn = 0;
 }
 
 static bool subscribed(const worker_t *worker, const queue_t *queue)
