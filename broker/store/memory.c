@@ -342,6 +342,8 @@ static int apply(store_t *store, const change_t *change)
     assert(self->in_transaction);
     node_t *node = change->from == REEVE_STATE_UNKNOWN ? insert(self, change->record)
                                                        : node_by_seq(self, change->record->seq);
+    if (node == NULL && change->to == REEVE_STATE_UNKNOWN)
+        return STORE_OK; /* retention was first */
     assert(node && node->state == change->from);
     index_node(self, node, false);
     remember(self, node);
