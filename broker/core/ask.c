@@ -40,6 +40,13 @@ static ticket_t *ticket_by_number(core_t *core, uint64_t number)
     return ticket;
 }
 
+void tickets_forget_peer(core_t *core, peer_t peer)
+{
+    for (ticket_t *ticket = core->tickets; ticket; ticket = ticket->hh.next)
+        if (ticket->peer == peer)
+            ticket->peer = 0;
+}
+
 static void done(core_t *core, const ticket_t *ticket, uint64_t count, reeve_state_t state)
 {
     effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DONE);
@@ -63,6 +70,8 @@ static bool waits_already(const wait_list_t *list, peer_t peer, uint64_t corr)
 bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr)
 {
     wait_list_t *list;
+    if (peer == 0) /* it left while the store was asked */
+        return true;
     HASH_FIND(hh, core->waits, &seq, sizeof seq, list);
     if (waits_already(list, peer, corr))
         return true;

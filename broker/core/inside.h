@@ -239,6 +239,8 @@ void ask_found(core_t *core, const event_t *event);
 void ask_dead_page(core_t *core, const event_t *event);
 ticket_t *ticket_new(core_t *core, intent_t intent, peer_t peer, uint64_t corr);
 void ticket_free(core_t *core, ticket_t *ticket);
+/*  What the peer asked for goes on, and nobody waits for the answers. */
+void tickets_forget_peer(core_t *core, peer_t peer);
 /*  Asks the store for the task of this id on behalf of the ticket. */
 void ticket_find(core_t *core, const ticket_t *ticket, slice_t id);
 /*  Tells the outcome when the task has ended, else when it will. */
