@@ -61,6 +61,7 @@ struct reactor {
     size_t outstanding;      /* batches in the writer's hands */
     size_t unanswered;       /* requests in them */
     size_t unanswered_bytes; /* bodies and results in them */
+    size_t unchecked_bytes;  /* the same since the free space was last looked at */
     batch_t *batch;          /* what this turn has for the writer; NULL: nothing yet */
     effects_t effects;
     peers_t peers;

@@ -79,6 +79,7 @@ static void to_store(reactor_t *self, effect_t *effect)
         const record_t *record = effect->change.record;
         self->batch->changes++;
         self->batch->bytes += change_bytes(&effect->change);
+        self->unchecked_bytes += change_bytes(&effect->change);
         if (effect->change.from == REEVE_STATE_UNKNOWN)
             id_filter_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq);
     }
@@ -230,6 +231,54 @@ static void collect(reactor_t *self)
     }
 }
 
+/* ---- the writer's backlog ------------------------------------------------------------------- */
+
+/*  Bodies and results that are not on disk yet. */
+static size_t pending_bytes(const reactor_t *self)
+{
+    return self->unanswered_bytes + (self->batch ? self->batch->bytes : 0);
+}
+
+/*  The writer is far behind: input waits in the peers' sockets instead of in our memory. */
+static bool is_overloaded(const reactor_t *self)
+{
+    size_t requests = self->unanswered + (self->batch ? self->batch->count : 0);
+    return requests > LIMIT_UNCOMMITTED ||
+           pending_bytes(self) + core_held_bytes(self->core) > LIMIT_UNCOMMITTED_BYTES;
+}
+
+/* ---- the disk ------------------------------------------------------------------------------- */
+
+static int64_t reserve_part(const reactor_t *self)
+{
+    return self->config.disk_reserve_bytes / 8;
+}
+
+/*  Below the reserve new tasks are refused, so that those that are here can be finished. What is on
+    its way to the disk counts twice, because it goes into the WAL first and then into the database.
+    An eighth of the reserve more ends it, so that the answer does not flicker. */
+static void check_disk(reactor_t *self)
+{
+    struct statvfs fs;
+    char *path = mem_strdup(self->config.db_path);
+    int64_t reserve = self->config.disk_reserve_bytes + (self->disk_low ? reserve_part(self) : 0);
+    int64_t on_its_way = 2 * (int64_t)pending_bytes(self);
+    bool low = statvfs(dirname(path), &fs) == 0 &&
+               (int64_t)(fs.f_bavail * fs.f_frsize) - on_its_way < reserve;
+    free(path);
+    self->unchecked_bytes = 0;
+    self->next_disk_ms = self->now_ms + DISK_MS;
+    if (low == self->disk_low)
+        return;
+    self->disk_low = low;
+    log_event(low ? LOG_ERROR : LOG_INFO, low ? "disk_low" : "disk_recovered",
+              F_STR("db", self->config.db_path),
+              F_INT("reserve_bytes", self->config.disk_reserve_bytes));
+    if (self->stop_signals == 0)
+        atomic_store(&self->health, low ? HEALTH_DISK_LOW : HEALTH_READY);
+    reactor_step(self, &(event_t){.kind = EVENT_DISK_LOW, .disk = {low}});
+}
+
 /* ---- input ---------------------------------------------------------------------------------- */
 
 /*  Receives one message into self->messages. Returns its number of frames, 0 when there is none, or
@@ -281,17 +330,6 @@ static void take_message(reactor_t *self, size_t count)
     }
 }
 
-/*  The writer is far behind: input waits in the peers' sockets instead of in our memory. */
-static bool is_overloaded(const reactor_t *self)
-{
-    size_t count = self->unanswered, bytes = self->unanswered_bytes + core_held_bytes(self->core);
-    if (self->batch) {
-        count += self->batch->count;
-        bytes += self->batch->bytes;
-    }
-    return count > LIMIT_UNCOMMITTED || bytes > LIMIT_UNCOMMITTED_BYTES;
-}
-
 static void drain_router(reactor_t *self)
 {
     for (int i = 0; i < TURN_MESSAGES && !is_overloaded(self); i++) {
@@ -306,6 +344,8 @@ static void drain_router(reactor_t *self)
             take_message(self, (size_t)count);
         for (int k = 0; k < count; k++)
             zmq_msg_close(&self->messages[k]);
+        if ((int64_t)self->unchecked_bytes > reserve_part(self))
+            check_disk(self);
     }
 }
 
@@ -338,34 +378,14 @@ static void forget_peer(peer_t peer, void *arg)
     reactor_step(arg, &(event_t){.kind = EVENT_GOODBYE, .peer = peer});
 }
 
-static void check_disk(reactor_t *self)
-{
-    struct statvfs fs;
-    char *path = mem_strdup(self->config.db_path);
-    bool low = statvfs(dirname(path), &fs) == 0 &&
-               (int64_t)(fs.f_bavail * fs.f_frsize) < self->config.disk_reserve_bytes;
-    free(path);
-    if (low == self->disk_low)
-        return;
-    self->disk_low = low;
-    log_event(low ? LOG_ERROR : LOG_INFO, low ? "disk_low" : "disk_recovered",
-              F_STR("db", self->config.db_path),
-              F_INT("reserve_bytes", self->config.disk_reserve_bytes));
-    if (self->stop_signals == 0)
-        atomic_store(&self->health, low ? HEALTH_DISK_LOW : HEALTH_READY);
-    reactor_step(self, &(event_t){.kind = EVENT_DISK_LOW, .disk = {low}});
-}
-
 static void housekeeping(reactor_t *self)
 {
     if (self->now_ms >= self->next_expire_ms) {
         self->next_expire_ms = self->now_ms + EXPIRE_MS;
         peers_expire(&self->peers, self->now_ms - PEER_IDLE_MS, keep_peer, self, forget_peer);
     }
-    if (self->now_ms >= self->next_disk_ms) {
-        self->next_disk_ms = self->now_ms + DISK_MS;
+    if (self->now_ms >= self->next_disk_ms)
         check_disk(self);
-    }
 }
 
 /*  Sends what is batched, and tells the core who turned out to be gone, until both are done. */

@@ -390,6 +390,15 @@ static int begin(store_t *store)
     return sqlite_run(self_of(store), ST_BEGIN);
 }
 
+/*  Makes the files as short as their contents. Somebody who reads the database may keep that from
+    happening now; then a later checkpoint does it. */
+static int truncate_files(sqlite_store_t *self)
+{
+    self->checkpoint_due = false;
+    int rc = sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    return rc == SQLITE_OK || rc == SQLITE_BUSY ? STORE_OK : sqlite_fail(self, "checkpoint");
+}
+
 static int commit(store_t *store)
 {
     sqlite_store_t *self = self_of(store);
@@ -401,7 +410,9 @@ static int commit(store_t *store)
         if (rc != SQLITE_OK)
             return sqlite_check_index(self, rc);
     }
-    return sqlite_run(self, ST_COMMIT);
+    if (sqlite_run(self, ST_COMMIT) != STORE_OK)
+        return STORE_FAILED;
+    return self->checkpoint_due ? truncate_files(self) : STORE_OK;
 }
 
 static const char *error_text(const store_t *store)

@@ -63,7 +63,6 @@
     X(PAGE_DUE, "SELECT seq, due_ms FROM scheduled WHERE due_ms <= ? ORDER BY due_ms LIMIT ?")     \
     X(PAGE_EXPIRED, "SELECT seq FROM expiry WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?")    \
     X(NEXT_DUE, "SELECT min(due_ms) FROM scheduled WHERE due_ms > ?")                              \
-    X(COUNT_PAGES, "PRAGMA page_count")                                                            \
     X(COUNT_FREE, "PRAGMA freelist_count")                                                         \
     X(GIVE_BACK, "PRAGMA incremental_vacuum(256)")                                                 \
     X(NEXT_EXPIRY, "SELECT expires_ms FROM expiry WHERE expires_ms > ? LIMIT 1")
@@ -104,6 +103,7 @@ typedef struct sqlite_store {
     size_t leaving_count, leaving_capacity;
     id_index_t *ids;
     size_t added; /* tasks in this transaction */
+    bool giving_back, checkpoint_due;
     char error[512];
 } sqlite_store_t;
 

@@ -5,8 +5,7 @@
 #include "broker/store/sqlite_inside.h"
 #include "common/mem.h"
 
-/*  Free pages are kept up to the larger of 16 MiB and a quarter of the file. */
-enum { FREE_PAGES_MIN = 4096, FREE_PAGES_SHARE = 4 };
+enum { FREE_PAGES_KEPT = 4096 };
 
 static int by_time(const void *a, const void *b)
 {
@@ -111,28 +110,21 @@ static int sweep(sqlite_store_t *self, int64_t now_ms, int budget, bool *more)
     return rc;
 }
 
-static int get_number(sqlite_store_t *self, statement_t statement, int64_t *value)
-{
-    int row = sqlite_row(self, statement);
-    if (row == 1) {
-        *value = sqlite3_column_int64(self->statements[statement], 0);
-        sqlite_done(self, statement);
-    }
-    return row < 0 ? STORE_FAILED : STORE_OK;
-}
-
-/*  Returns free pages to the file system, a few at a time, while they are many: what a busy queue
-    frees it will soon use again. */
+/*  Returns free pages to the file system, a few at a time, except some that will soon be used again.
+    The file itself becomes shorter at the next checkpoint: one is due when all are returned. */
 static int give_back(sqlite_store_t *self, bool *more)
 {
-    int64_t pages = 0, free_pages = 0;
-    if (get_number(self, ST_COUNT_PAGES, &pages) != STORE_OK ||
-        get_number(self, ST_COUNT_FREE, &free_pages) != STORE_OK)
+    sqlite3_stmt *st = self->statements[ST_COUNT_FREE];
+    int row = sqlite_row(self, ST_COUNT_FREE);
+    if (row < 0)
         return STORE_FAILED;
-    if (free_pages <= FREE_PAGES_MIN || free_pages <= pages / FREE_PAGES_SHARE)
+    int64_t free_pages = sqlite3_column_int64(st, 0);
+    sqlite_done(self, ST_COUNT_FREE);
+    self->checkpoint_due = self->giving_back && free_pages <= FREE_PAGES_KEPT;
+    self->giving_back = free_pages > FREE_PAGES_KEPT;
+    if (!self->giving_back)
         return STORE_OK;
     *more = true;
-    int row;
     while ((row = sqlite_row(self, ST_GIVE_BACK)) == 1) /* a row for each page */
         ;
     return row < 0 ? STORE_FAILED : STORE_OK;

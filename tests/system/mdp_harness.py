@@ -108,8 +108,10 @@ class Program:
 class Broker:
     """reeve-broker on an ipc and a tcp endpoint, which it keeps when started again."""
 
-    def __init__(self, directory, config=None, defaults=None):
+    def __init__(self, directory, config=None, defaults=None, db=None, prefix=()):
         self.directory = Path(directory)
+        self.db = db or self.directory / "reeve.db"
+        self.prefix = prefix  # a command that runs the broker, such as nsenter
         self.ipc = f"ipc://{self.directory}/broker"
         self.tcp = "tcp://127.0.0.1:*"
         self.config = {**SOON, **(config or {})}
@@ -130,7 +132,7 @@ class Broker:
             [
                 ("bind", self.ipc),
                 ("bind", self.tcp),
-                ("db", self.directory / "reeve.db"),
+                ("db", self.db),
                 ("http", "off"),
                 ("log-format", "json"),
                 *self.config.items(),
@@ -141,7 +143,9 @@ class Broker:
         return path
 
     def start(self):
-        self.program = Program(BUILD / "broker/reeve-broker", "--config", self.write_config())
+        self.program = Program(
+            *self.prefix, BUILD / "broker/reeve-broker", "--config", self.write_config()
+        )
         self.log.wait("ready")
         for line in self.log.lines:
             if line["event"] == "listening" and line["endpoint"].startswith("tcp:"):
@@ -211,8 +215,8 @@ class SystemTest(unittest.TestCase):
     def directory(self):
         return self.enterContext(tempfile.TemporaryDirectory(prefix="reeve-"))
 
-    def broker(self, config=None, defaults=None):
-        broker = Broker(self.directory(), config, defaults)
+    def broker(self, config=None, defaults=None, **place):
+        broker = Broker(self.directory(), config, defaults, **place)
         self.addCleanup(broker.stop)
         return broker
 
