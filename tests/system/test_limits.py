@@ -1,0 +1,117 @@
+"""Many of everything: connections, queues, answers that nobody reads. REEVE_LONG=1 for large numbers."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+import mdp_harness
+import zmq
+from mdp_harness import SystemTest
+
+import mdp
+from reeve_peer import TOO_MANY, ReevePeer, encode
+
+LONG = os.environ.get("REEVE_LONG") == "1"
+CONNECTIONS = 5_000 if LONG else 500
+CROWD = "crowd"
+CROWD_SIZE = 500
+QUEUES = 10_000 if LONG else 1_000
+WORKER_QUEUES = 256
+BATCH = 250
+
+
+def task(task_id, queue):
+    return {"id": task_id, "queue": queue, "task_name": "n", "body": '{"args":[],"kwargs":{}}'}
+
+
+def chunks(items, size):
+    return (items[at : at + size] for at in range(0, len(items), size))
+
+
+def confirmed(peer, count):
+    """Waits until the first `count` correlation numbers are confirmed."""
+    while count > 0:
+        count -= sum(part["count"] for part in peer.expect("CONFIRM")["range"])
+
+
+def crowd_of_clients(endpoint, number):
+    """Many connections; a process has not enough descriptors for all. They stay until stdin ends."""
+    zmq.Context.instance().max_sockets = CROWD_SIZE + 10
+    peers = [ReevePeer(endpoint) for _ in range(CROWD_SIZE)]
+    for i, peer in enumerate(peers):
+        peer.send("HELLO", name=f"client-{number}-{i}")
+        peer.send("SUBMIT", first=1, task=[task(f"t-{number}-{i}", "q")])
+    for peer in peers:
+        peer.expect("WELCOME", timeout_ms=60_000)
+        peer.expect("CONFIRM", timeout_ms=60_000)
+    print("all are answered", flush=True)
+    sys.stdin.read()
+
+
+class LimitsTest(SystemTest):
+    def test_many_connections_at_once(self):
+        broker = self.broker()
+        crowds = [
+            subprocess.Popen(
+                [sys.executable, "-B", __file__, ".", CROWD, broker.tcp, str(crowd)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for crowd in range(CONNECTIONS // CROWD_SIZE)
+        ]
+        for crowd in crowds:
+            self.addCleanup(crowd.communicate)
+        for crowd in crowds:
+            self.assertEqual(crowd.stdout.readline(), b"all are answered\n")
+        (row,) = self.reeve_json(broker.tcp, "queues")
+        self.assertEqual(row["waiting"], CONNECTIONS)
+
+    def test_many_queues_each_with_work(self):
+        broker = self.broker({"max-queues": QUEUES})
+        names = [f"queue-{i}" for i in range(QUEUES)]
+        with ReevePeer(broker.tcp) as peer:
+            peer.hello()
+            for at, some in enumerate(chunks(names, BATCH)):
+                peer.send(
+                    "SUBMIT", first=1 + at * BATCH, task=[task(f"t-{name}", name) for name in some]
+                )
+            confirmed(peer, QUEUES)
+            peer.send("SUBMIT", first=9_999_999, task=[task("more", "one-too-many")])
+            self.assertEqual(peer.error(), (TOO_MANY, 9_999_999))
+        for some in chunks(names, WORKER_QUEUES):
+            with ReevePeer(broker.tcp) as worker:
+                worker.hello()
+                worker.ready("w", *some, prefetch=len(some))
+                seen = set()
+                while len(seen) < len(some):
+                    for delivery in worker.expect("DELIVER")["delivery"]:
+                        seen.add(delivery["task"][0]["queue"].decode())
+                        worker.settle(delivery["token"], corr=len(seen))
+                self.assertEqual(seen, set(some))
+                settled = 0
+                while settled < len(some):
+                    settled += sum(part["count"] for part in worker.expect("SETTLED")["range"])
+                worker.send("GOODBYE")
+        self.assertEqual(sum(row["waiting"] for row in self.reeve_json(broker.tcp, "queues")), 0)
+
+    def test_a_client_that_never_reads_harms_nobody(self):
+        broker = self.broker()
+        deaf = self.enterContext(zmq.Context.instance().socket(zmq.DEALER))
+        deaf.rcvhwm = 1
+        deaf.linger = 0
+        deaf.connect(broker.tcp)
+        while broker.log.find("peer_refused", reason="slow_peer") is None:
+            deaf.send(encode("QUERY", corr=1, what=2))
+        with ReevePeer(broker.tcp) as peer:
+            peer.hello()
+            peer.submit("a", "q")
+        with mdp.Client01(broker.tcp) as client:
+            self.assertEqual(client.request("mmi.service", "q"), [b"404"])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == [CROWD]:
+        crowd_of_clients(sys.argv[2], int(sys.argv[3]))
+    else:
+        mdp_harness.main()
