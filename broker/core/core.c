@@ -45,10 +45,10 @@ void core_destroy(core_t **self_p)
         return;
     outbox_fini(&self->outbox);
     waiters_free_all(self);
+    HASH_CLEAR(hh_id, self->submits);
     ticket_t *ticket, *next_ticket;
     HASH_ITER (hh, self->tickets, ticket, next_ticket)
         ticket_free(self, ticket);
-    HASH_CLEAR(hh_id, self->submits);
     worker_t *worker, *next_worker;
     HASH_ITER (hh, self->workers, worker, next_worker) {
         HASH_DEL(self->workers, worker);
