@@ -249,24 +249,44 @@ void audit_rest(world_t *self)
     assert_in_range(totals.in_memory, 0, totals.waiting + totals.processing);
 }
 
+/*  The task never was, and its number may be used again; an earlier task of its id is back. */
+static void forget(world_t *self, fact_t *fact)
+{
+    fact_t *before = NULL;
+    for (fact_t *other = self->by_seq; other; other = other->by_seq.next)
+        if (other != fact && strcmp(other->id, fact->id) == 0)
+            before = other;
+    if (fact_by_id(self, slice_str(fact->id)) == fact) {
+        HASH_DELETE(by_id, self->by_id, fact);
+        if (before)
+            HASH_ADD_KEYPTR(by_id, self->by_id, before->id, strlen(before->id), before);
+    }
+    HASH_DELETE(by_seq, self->by_seq, fact);
+    free(fact->id);
+    free(fact);
+}
+
 /*  The facts go back to what the store has. */
 void audit_crash(world_t *self)
 {
-    for (fact_t *fact = self->by_seq; fact; fact = fact->by_seq.next) {
+    fact_t *fact, *next;
+    HASH_ITER (by_seq, self->by_seq, fact, next) {
         page_t page = {0};
         self->store->ops->begin(self->store);
         self->store->ops->find(self->store, slice_str(fact->id), &page);
         self->store->ops->commit(self->store);
         bool stored = page.count && page.items[0].record->seq == fact->seq;
-        if (!stored && fact->admitted > self->durable)
-            fact->state = REEVE_STATE_UNKNOWN;
-        else if (stored)
+        if (stored) {
             fact->state = page.items[0].state;
-        if (stored)
             fact->attempts = page.items[0].tries.attempts;
+        }
+        page_fini(&page);
+        if (!stored && fact->admitted > self->durable) {
+            forget(self, fact);
+            continue;
+        }
         fact->admitted = fact->delivered = fact->left = fact->ended = 0;
         fact->left_attempt = 0;
-        page_fini(&page);
     }
     self->delivery_count = 0;
 }
