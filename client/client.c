@@ -360,7 +360,7 @@ int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *e
 {
     if (client_session_next_event(self->session, event))
         return 1;
-    int64_t until_ms = timeout_ms < 0 ? INT64_MAX : clock_mono_ms() + timeout_ms;
+    int64_t until_ms = clock_deadline_ms(timeout_ms);
     for (;;) {
         turn(self);
         if (client_session_next_event(self->session, event))
@@ -378,9 +378,7 @@ int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *e
 static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *request,
                                   reeve_error_t *error)
 {
-    int64_t until_ms = INT64_MAX;
-    if (self->request_timeout_ms >= 0)
-        until_ms = clock_mono_ms() + self->request_timeout_ms;
+    int64_t until_ms = clock_deadline_ms(self->request_timeout_ms);
     set_error_text(self, "");
     *error = REEVE_ERR_OK;
     client_session_request(self->session, request, clock_mono_ms());

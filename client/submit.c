@@ -197,9 +197,7 @@ static int tell_unreachable(const cli_t *cli, const order_t *order, reeve_error_
 static int follow(cli_t *cli, order_t *order)
 {
     int64_t retry_until_ms = clock_mono_ms() + cli->connect_timeout_ms;
-    int64_t until_ms = INT64_MAX;
-    if (order->wait_timeout_ms >= 0)
-        until_ms = clock_mono_ms() + order->wait_timeout_ms;
+    int64_t until_ms = clock_deadline_ms(order->wait_timeout_ms);
     for (;;) {
         reeve_event_t event;
         reeve_error_t error;

@@ -31,7 +31,7 @@ static int on_event(const cli_t *cli, const reeve_event_t *event, bool result_on
 static int follow(cli_t *cli, int64_t timeout_ms, bool result_only)
 {
     int code = EX_OK;
-    int64_t until_ms = timeout_ms < 0 ? INT64_MAX : clock_mono_ms() + timeout_ms;
+    int64_t until_ms = clock_deadline_ms(timeout_ms);
     while (reeve_client_waiting(cli->client) > 0) {
         reeve_event_t event;
         reeve_error_t error;

@@ -18,6 +18,14 @@ int64_t clock_mono_ms(void)
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
+int64_t clock_deadline_ms(int64_t timeout_ms)
+{
+    int64_t deadline_ms;
+    if (timeout_ms < 0 || __builtin_add_overflow(clock_mono_ms(), timeout_ms, &deadline_ms))
+        return INT64_MAX;
+    return deadline_ms;
+}
+
 int64_t clock_mono_us(void)
 {
     struct timespec time = now(CLOCK_MONOTONIC);

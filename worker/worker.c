@@ -131,7 +131,7 @@ static bool wait_for_work(reeve_worker_t *self, int64_t wait_ms)
 int reeve_worker_poll(reeve_worker_t *self, int64_t timeout_ms, reeve_delivery_t **delivery,
                       bool *revoked)
 {
-    int64_t deadline_ms = timeout_ms < 0 ? INT64_MAX : clock_mono_ms() + timeout_ms;
+    int64_t deadline_ms = clock_deadline_ms(timeout_ms);
     if (worker_session_next_event(self->session, delivery, revoked))
         return 1;
     for (;;) {
