@@ -4,8 +4,10 @@ A test case derives from ProgramTest. Commands of workers are shell scripts that
 they are through files (`self.file(...)`), which it waits for; they hold on a FIFO until it opens it.
 """
 
+import errno
 import json
 import os
+import select
 import subprocess
 import urllib.error
 import urllib.request
@@ -43,6 +45,34 @@ def run(program, *arguments, env=None, stdin=None, cwd=None):
     )
 
 
+def open_to_hear(path, _flags):
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+
+class Ear:
+    """Reads a FIFO that commands write to, and whose end is the end of the last one of them."""
+
+    def __init__(self, fifo):
+        self.fifo = fifo
+        self.path = fifo.name
+        self.poll = select.poll()
+        self.poll.register(fifo, select.POLLIN)
+
+    def read(self):
+        """The next piece of text, "" at the end."""
+        if not self.poll.poll(PATIENCE_S * 1000):
+            raise AssertionError(f"nothing more came through {self.path}")
+        return self.fifo.read(4096).decode()
+
+    def rest(self):
+        """All that comes until the end."""
+        text = piece = self.read()
+        while piece:
+            piece = self.read()
+            text += piece
+        return text
+
+
 class ProgramTest(SystemTest):
     def setUp(self):
         self.home = Path(self.directory())
@@ -61,10 +91,25 @@ class ProgramTest(SystemTest):
         os.mkfifo(path)
         return path
 
-    def open_gate(self, path):
-        """Lets the one go on that reads from it; waits for it to be there."""
-        with open(path, "wb"):
-            pass
+    def open_gate(self, path, text=""):
+        """Lets the one go on that reads from it, with this text; waits for it to be there."""
+
+        def open_for_reader():
+            try:
+                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return None
+
+        gate = self.eventually(open_for_reader, f"nobody reads {path}")
+        os.write(gate, text.encode())
+        os.close(gate)
+
+    def ear(self, name):
+        """The reading end of a new FIFO, for what commands tell through it."""
+        fifo = open(self.gate(name), "rb", buffering=0, opener=open_to_hear)
+        return Ear(self.enterContext(fifo))
 
     def wait_for_file(self, path):
         """Waits until a command has written it, with a line at least; returns its text."""
@@ -94,10 +139,14 @@ class ProgramTest(SystemTest):
         return program
 
     def stop_if_running(self, program):
-        if program.process.poll() is None:
+        if program.process.poll() is not None:
+            if not program.process.stderr.closed:
+                program.end()
+            return
+        try:
             program.stop()
-        elif not program.process.stderr.closed:
-            program.end()
+        finally:
+            program.process.kill()  # when it did not stop
 
     def client(self, endpoint, *arguments, **options):
         """A reeve command that runs beside the test."""
