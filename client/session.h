@@ -1,6 +1,6 @@
 /*  The client's side of the Reeve protocol as a pure state machine: calls, frames and the time in;
     frames to send, events and the wish for a socket out. No socket, no clock.
-    Source: docs/protocol.md, "Producing" and "Connections"; contract, promise 3.
+    Source: docs/protocol.md, chapters 4.1 and 9; docs/guarantees.md, 3.
 
     How nothing is lost and nothing is submitted twice: a submission gets its id and its encoded
    form once, and is kept until the broker answers it. It is sent again as it is (same id, same

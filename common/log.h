@@ -1,7 +1,7 @@
 /*  Structured log lines, one per event: JSON objects or logfmt.
 
     A line is a level, a constant event name and fields; it is written with one write(2), so lines
-    of many threads and processes do not mix. Source of the forms: contract (JSON per line), logfmt.
+    of many threads and processes do not mix. The forms are JSON, an object per line, and logfmt.
  */
 
 #ifndef REEVE_COMMON_LOG_H

@@ -1,5 +1,5 @@
 /*  The task as users see it: one JSON document, to and from the fields the wire carries.
-    Source: contract, "The task". cJSON does the trees; used at the edges only. */
+    Source: docs/task.md. cJSON does the trees; used at the edges only. */
 
 #ifndef REEVE_COMMON_TASK_H
 #define REEVE_COMMON_TASK_H
@@ -18,7 +18,7 @@ typedef struct task {
     char *body;
 } task_t;
 
-/*  Reads one JSON task document (contract: id task_name args kwargs created_at max_retries
+/*  Reads one JSON task document (docs/task.md: id task_name args kwargs created_at max_retries
     retry_count origin, and queue priority run_at delay timeout expires_at backoff headers).
     Unknown members are refused by name; retry_count must be 0 or absent; durations are strings as
     parse_duration_ms or numbers of seconds; times RFC 3339. `queue` absent: "default". created_at
@@ -36,8 +36,8 @@ typedef struct task_view {
     uint64_t max_retries; /* the effective one; shown in place of wire.max_retries */
 } task_view_t;
 
-/*  The document of a task as a new cJSON object, the contract's eight members first and in its
-    order, then those of the others that are set. A body of frames becomes args: an array with a
+/*  The document of a task as a new cJSON object, id to origin as above and queue
+    first, then those of the others that are set. A body of frames becomes args: an array with a
     string per frame (or {"base64":"…"} where a frame is not UTF-8 or has a NUL) and kwargs {}.
     Numbers and strings of args, kwargs and headers are kept as written (cJSON raw items: print the
     document, do not walk into them). Durations are numbers of seconds. The caller deletes it. */

@@ -2,7 +2,7 @@
 
     Every change gets a number. A message to a peer, or a line for the log, is held back until all
     changes issued before it are durable; so nobody ever hears of something a crash could undo
-    (contract, promise 1). Messages keep their order. */
+    (docs/guarantees.md, 1). Messages keep their order. */
 
 #ifndef REEVE_BROKER_CORE_OUTBOX_H
 #define REEVE_BROKER_CORE_OUTBOX_H

@@ -34,12 +34,12 @@ record_t *record_new(const task_spec_t *spec, uint64_t seq, uint32_t queue_id);
 record_t *record_ref(record_t *record);
 void record_unref(record_t **record);
 /*  Same content, for deduplication: queue, task_name, body, priority, max_retries, timeout. Times,
-    delay and origin differ between honest repetitions and are not compared (contract, promise 3).
+    delay and origin differ between honest repetitions and are not compared (docs/guarantees.md, 3).
  */
 bool record_same_content(const task_spec_t *a, const task_spec_t *b);
 
 /*  Attempts given out so far (never goes back), failures counted against max_retries, deaths of
-    workers counted apart (contract, promises 2, 4, 5). */
+    workers counted apart (docs/guarantees.md, 2, 4, 5). */
 typedef struct tries {
     uint32_t attempts, failures, deaths;
 } tries_t;

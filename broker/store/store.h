@@ -2,7 +2,7 @@
 
     A store is used by one thread at a time. Work happens between `begin` and `commit`; reads see the
     uncommitted writes of the same transaction. After any function but `find` and its kin failed, the
-    store must not be used except for `error` and `close`: the broker stops (contract, promise 7). */
+    store must not be used except for `error` and `close`: the broker stops (docs/guarantees.md, 7). */
 
 #ifndef REEVE_BROKER_STORE_STORE_H
 #define REEVE_BROKER_STORE_STORE_H

@@ -121,7 +121,7 @@ static int transact(writer_t *self, batch_t *batches)
 static void write_batches(writer_t *self, batch_t *batches)
 {
     int64_t start_us = clock_mono_us();
-    /* After a failure nothing is written or confirmed any more (contract, promise 7). */
+    /* After a failure nothing is written or confirmed any more (docs/guarantees.md, 7). */
     self->failed = self->failed || transact(self, batches) != STORE_OK;
     int64_t commit_us = clock_mono_us() - start_us;
     for (batch_t *batch = batches; batch; batch = batch->next) {

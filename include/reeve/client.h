@@ -1,8 +1,8 @@
 /*  libreeve, producing side: submit tasks, wait for their ends, ask and administer.
 
     A client handle is used by one thread at a time. It hides reconnects: what was not confirmed is
-    sent again after a broker restart under the same id, which cannot run it twice (contract,
-    promise 3). Nothing here calls exit or writes to a stream. */
+    sent again after a broker restart under the same id, which cannot run it twice
+    (docs/guarantees.md, 3). Nothing here calls exit or writes to a stream. */
 
 #ifndef REEVE_CLIENT_H
 #define REEVE_CLIENT_H
@@ -81,7 +81,7 @@ void reeve_client_destroy(reeve_client_t **self);
 int reeve_submit(reeve_client_t *self, const reeve_task_t *task, void *user, char *id,
                  reeve_error_t *error);
 
-/*  The same for a JSON task document (contract, "The task"). On -1 a line why is in `problem`. */
+/*  The same for a JSON task document (docs/task.md). On -1 a line why is in `problem`. */
 int reeve_submit_json(reeve_client_t *self, const char *document, size_t size, bool wait,
                       void *user, char *id, char *problem, size_t problem_size,
                       reeve_error_t *error);

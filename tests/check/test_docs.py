@@ -144,6 +144,13 @@ class ManualPages(unittest.TestCase):
                 self.assertEqual((0, ""), (done.returncode, done.stderr))
 
 
+class TaskDocument(unittest.TestCase):
+    def test_the_members_are_the_reader_s(self):
+        known = re.findall(r'^ +\[RULE_\w+\] = \{"(\w+)"', read("common/task.c"), re.MULTILINE)
+        self.assertIn("task_name", known)
+        self.assertEqual(known, re.findall(r"^\| `(\w+)` \|", read("docs/task.md"), re.MULTILINE))
+
+
 # ---- the protocol -------------------------------------------------------------------------------
 
 def tables(text):
