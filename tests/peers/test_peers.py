@@ -141,7 +141,8 @@ class Pairs(unittest.TestCase):
         # ROUTER takes turns among connections, so the second READY may come anywhere but first.
         got = [frames for name, *frames in messages if name == messages[0][0]]
         self.assertEqual(got[0], [b"", b"MDPW01", b"\x01", b"echo"])
-        self.assertEqual(got[1:], [[b"", b"MDPW01", b"\x04"]] * 3)
+        self.assertEqual(got[1:], [[b"", b"MDPW01", b"\x04"]] * (len(got) - 1))
+        self.assertGreaterEqual(len(got), 4)
 
     def test_c_peers_end_on_what_the_rfc_forbids(self):
         router, endpoint = self.router()
