@@ -56,7 +56,9 @@ static int open_store(broker_t *self)
     char problem[600];
     switch (sqlite_store_open(self->config->db, &self->store, problem, sizeof problem)) {
     case SQLITE_OPENED:
-        return EX_OK;
+        if (sqlite_store_checkpoint_apart(self->store) == STORE_OK)
+            return EX_OK;
+        return complain("store_failed", self->store->ops->error(self->store), EX_OSERR);
     case SQLITE_OPEN_LOCKED:
         return complain("store_locked", problem, EX_TEMPFAIL);
     case SQLITE_OPEN_FOREIGN:

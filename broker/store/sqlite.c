@@ -412,7 +412,12 @@ static int commit(store_t *store)
     }
     if (sqlite_run(self, ST_COMMIT) != STORE_OK)
         return STORE_FAILED;
-    return self->checkpoint_due ? truncate_files(self) : STORE_OK;
+    if (self->checkpoint_due)
+        return truncate_files(self);
+    if (self->checkpointer &&
+        checkpointer_committed(self->checkpointer, self->db, self->wal_pages) != SQLITE_OK)
+        return sqlite_fail(self, "checkpoint");
+    return STORE_OK;
 }
 
 static const char *error_text(const store_t *store)
@@ -433,6 +438,7 @@ static const store_identity_t *identity(const store_t *store)
 static void close_store(store_t **store)
 {
     sqlite_store_t *self = self_of(*store);
+    checkpointer_stop(&self->checkpointer);
     if (self->ids)
         id_index_close(&self->ids);
     for (int i = 0; i < ST_COUNT; i++)

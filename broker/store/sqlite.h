@@ -18,4 +18,8 @@ typedef enum sqlite_open_result {
 sqlite_open_result_t sqlite_store_open(const char *path, store_t **store, char *problem,
                                        size_t problem_size);
 
+/*  From now on checkpoints are made by a thread of the store's own (sqlite_checkpoint.h) and not
+    within commits. STORE_FAILED when it cannot be started. */
+int sqlite_store_checkpoint_apart(store_t *store);
+
 #endif

@@ -8,6 +8,7 @@
 #include "broker/store/id_hash.h"
 #include "broker/store/id_index.h"
 #include "broker/store/sqlite.h"
+#include "broker/store/sqlite_checkpoint.h"
 
 /*  What sqlite_read.c makes a record of. */
 #define RECORD_COLUMNS                                                                             \
@@ -104,6 +105,8 @@ typedef struct sqlite_store {
     id_index_t *ids;
     size_t added; /* tasks in this transaction */
     bool giving_back, checkpoint_due;
+    checkpointer_t *checkpointer; /* NULL: SQLite makes checkpoints within commits */
+    int wal_pages;                /* after the last commit; with a checkpointer */
     char error[512];
 } sqlite_store_t;
 

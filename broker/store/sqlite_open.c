@@ -222,3 +222,20 @@ sqlite_open_result_t sqlite_store_open(const char *path, store_t **store, char *
         base->ops->close(&base);
     return result;
 }
+
+static int note_wal_pages(void *context, sqlite3 *db, const char *name, int pages)
+{
+    (void)db, (void)name;
+    ((sqlite_store_t *)context)->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+int sqlite_store_checkpoint_apart(store_t *store)
+{
+    sqlite_store_t *self = (sqlite_store_t *)store;
+    self->checkpointer = checkpointer_start(sqlite3_db_filename(self->db, NULL));
+    if (self->checkpointer == NULL)
+        return sqlite_fail(self, "the checkpoint thread");
+    sqlite3_wal_hook(self->db, note_wal_pages, self); /* takes the place of wal_autocheckpoint */
+    return STORE_OK;
+}

@@ -1,0 +1,120 @@
+#include "broker/store/sqlite_checkpoint.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+enum {
+    START_PAGES = 4000, /* of the WAL: 16 MiB */
+    REST_PAGES = 400,   /* few enough for the writer to copy between two commits */
+    ROUNDS = 6,         /* a writer that is as fast as the disk is never caught up with */
+};
+
+struct checkpointer {
+    sqlite3 *db; /* the thread's */
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool asked, stopping;
+    /* the answer, when `asked` is false again */
+    int rc, copied; /* pages of the WAL that are in the database */
+    /* the writer's own */
+    bool going_on;
+    int rounds;
+};
+
+static void *run(void *arg)
+{
+    checkpointer_t *self = arg;
+    pthread_mutex_lock(&self->mutex);
+    for (;;) {
+        while (!self->asked && !self->stopping)
+            pthread_cond_wait(&self->wake, &self->mutex);
+        if (!self->asked)
+            break;
+        pthread_mutex_unlock(&self->mutex);
+        int length, copied = 0;
+        int rc =
+            sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &length, &copied);
+        pthread_mutex_lock(&self->mutex);
+        self->rc = rc;
+        self->copied = copied;
+        self->asked = false;
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return NULL;
+}
+
+checkpointer_t *checkpointer_start(const char *path)
+{
+    checkpointer_t *self = mem_zalloc(sizeof *self);
+    pthread_mutex_init(&self->mutex, NULL);
+    pthread_cond_init(&self->wake, NULL);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    bool open = sqlite3_open_v2(path, &self->db, flags, NULL) == SQLITE_OK &&
+                sqlite3_exec(self->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) == SQLITE_OK;
+    if (open && pthread_create(&self->thread, NULL, run, self) == 0)
+        return self;
+    sqlite3_close(self->db);
+    free(self);
+    return NULL;
+}
+
+void checkpointer_stop(checkpointer_t **self_p)
+{
+    checkpointer_t *self = *self_p;
+    if (self == NULL)
+        return;
+    pthread_mutex_lock(&self->mutex);
+    self->stopping = true;
+    pthread_cond_signal(&self->wake);
+    pthread_mutex_unlock(&self->mutex);
+    pthread_join(self->thread, NULL);
+    sqlite3_close(self->db);
+    pthread_mutex_destroy(&self->mutex);
+    pthread_cond_destroy(&self->wake);
+    free(self);
+    *self_p = NULL;
+}
+
+/*  Somebody else's checkpoint or reader is in the way: the next one will do. */
+static bool is_harmless(int rc)
+{
+    return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
+}
+
+static int do_the_rest(checkpointer_t *self, sqlite3 *db)
+{
+    self->going_on = false;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return is_harmless(rc) ? SQLITE_OK : rc;
+}
+
+/*  With the mutex. */
+static void ask(checkpointer_t *self)
+{
+    self->rounds = self->going_on ? self->rounds + 1 : 1;
+    self->going_on = true;
+    self->asked = true;
+    pthread_cond_signal(&self->wake);
+}
+
+int checkpointer_committed(checkpointer_t *self, sqlite3 *db, int wal_pages)
+{
+    if (!self->going_on && wal_pages < START_PAGES)
+        return SQLITE_OK;
+    pthread_mutex_lock(&self->mutex);
+    bool busy = self->asked;
+    int rc = self->rc, rest = wal_pages - self->copied;
+    bool last = self->going_on && (rest <= REST_PAGES || self->rounds >= ROUNDS);
+    if (!busy && is_harmless(rc) && !last)
+        ask(self);
+    pthread_mutex_unlock(&self->mutex);
+    if (busy)
+        return SQLITE_OK;
+    if (!is_harmless(rc))
+        return rc;
+    return last ? do_the_rest(self, db) : SQLITE_OK;
+}
