@@ -107,6 +107,8 @@ void reeve_receive(reactor_t *self, peer_entry_t *peer, slice_t frame);
 void reeve_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect);
 void reeve_error(reactor_t *self, peer_entry_t *peer, uint64_t corr, reeve_error_t error,
                  const char *text, int64_t retry_after_ms);
+/*  Tells the peer that a token that it named is none; batched. */
+void reeve_revoke(reactor_t *self, peer_entry_t *peer, slice_t token, revoke_cause_t cause);
 void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *message);
 void reeve_flush(reactor_t *self); /* sends what is batched for all peers */
 

@@ -13,10 +13,10 @@ void peers_forget(peers_t *self, peer_entry_t *peer)
 {
     HASH_DELETE(hh_id, self->by_id, peer);
     HASH_DELETE(hh_handle, self->by_handle, peer);
-    wire_fini(&peer->deliver);
-    wire_fini(&peer->confirm);
-    wire_fini(&peer->settled);
-    wire_fini(&peer->revoke);
+    wire_fini(&peer->deliver.buffer);
+    wire_fini(&peer->confirm.buffer);
+    wire_fini(&peer->settled.buffer);
+    wire_fini(&peer->revoke.buffer);
     free(peer);
 }
 

@@ -17,6 +17,12 @@ typedef struct run {
     bool duplicate;
 } run_t;
 
+/*  A message that grows during a turn; its list must not pass LIMIT_BATCH. */
+typedef struct outgoing {
+    wire_buffer_t buffer;
+    size_t items;
+} outgoing_t;
+
 typedef struct peer_entry {
     peer_t handle;
     size_t id_size;
@@ -31,7 +37,7 @@ typedef struct peer_entry {
     /* Batches of this turn, for peers of our own protocol. */
     bool dirty;
     struct peer_entry *next_dirty;
-    wire_buffer_t deliver, confirm, settled, revoke;
+    outgoing_t deliver, confirm, settled, revoke;
     run_t confirm_run, settled_run;
     UT_hash_handle hh_id, hh_handle;
 } peer_entry_t;

@@ -4,7 +4,7 @@
 #include "broker/net/inside.h"
 #include "common/wire/token.h"
 
-/*  A batch is sent early when it has grown to this. */
+/*  A batch is sent early when it has grown to this, or to as many items as a message may have. */
 enum { BATCH_BYTES = 256 << 10 };
 
 static void mark_dirty(reactor_t *self, peer_entry_t *peer)
@@ -16,30 +16,38 @@ static void mark_dirty(reactor_t *self, peer_entry_t *peer)
     self->dirty = peer;
 }
 
-static void send_buffer(reactor_t *self, const peer_entry_t *peer, wire_buffer_t *buffer)
+static void send_batch(reactor_t *self, const peer_entry_t *peer, outgoing_t *batch)
 {
-    if (buffer->size == 0)
+    if (batch->buffer.size == 0)
         return;
-    slice_t frame = slice(buffer->data, buffer->size);
+    slice_t frame = slice(batch->buffer.data, batch->buffer.size);
     send_frames(self, peer, &frame, 1);
-    wire_reset(buffer);
+    wire_reset(&batch->buffer);
+    batch->items = 0;
 }
 
-static void begin_if_empty(wire_buffer_t *buffer, wire_command_t command)
+static bool is_full(const outgoing_t *batch)
 {
-    if (buffer->size)
-        return;
-    wire_begin(buffer, command);
-    if (command == WIRE_CONFIRM)
-        wire_put_durability(buffer, WIRE_DURABILITY_FSYNC);
+    return batch->items >= LIMIT_BATCH || batch->buffer.size > BATCH_BYTES;
 }
 
-static void end_run(run_t *run, wire_buffer_t *buffer, wire_command_t command)
+static void begin_if_empty(outgoing_t *batch, wire_command_t command)
+{
+    if (batch->buffer.size)
+        return;
+    wire_begin(&batch->buffer, command);
+    if (command == WIRE_CONFIRM)
+        wire_put_durability(&batch->buffer, WIRE_DURABILITY_FSYNC);
+}
+
+static void end_run(run_t *run, outgoing_t *batch, wire_command_t command)
 {
     if (run->count == 0)
         return;
-    begin_if_empty(buffer, command);
-    wire_put_range(buffer, command, &(wire_range_t){run->first, run->count, run->duplicate});
+    begin_if_empty(batch, command);
+    wire_put_range(&batch->buffer, command,
+                   &(wire_range_t){run->first, run->count, run->duplicate});
+    batch->items++;
     run->count = 0;
 }
 
@@ -47,10 +55,10 @@ static void flush_peer(reactor_t *self, peer_entry_t *peer)
 {
     end_run(&peer->confirm_run, &peer->confirm, WIRE_CONFIRM);
     end_run(&peer->settled_run, &peer->settled, WIRE_SETTLED);
-    send_buffer(self, peer, &peer->confirm);
-    send_buffer(self, peer, &peer->settled);
-    send_buffer(self, peer, &peer->deliver);
-    send_buffer(self, peer, &peer->revoke);
+    send_batch(self, peer, &peer->confirm);
+    send_batch(self, peer, &peer->settled);
+    send_batch(self, peer, &peer->deliver);
+    send_batch(self, peer, &peer->revoke);
 }
 
 void reeve_flush(reactor_t *self)
@@ -64,14 +72,17 @@ void reeve_flush(reactor_t *self)
 }
 
 /*  Adds a number to a run, or ends the run and starts the next. */
-static void extend_run(run_t *run, uint64_t corr, bool duplicate, wire_buffer_t *buffer,
-                       wire_command_t command)
+static void extend_run(reactor_t *self, peer_entry_t *peer, run_t *run, outgoing_t *batch,
+                       wire_command_t command, uint64_t corr, bool duplicate)
 {
+    mark_dirty(self, peer);
     if (run->count && run->first + run->count == corr && run->duplicate == duplicate) {
         run->count++;
         return;
     }
-    end_run(run, buffer, command);
+    end_run(run, batch, command);
+    if (is_full(batch))
+        send_batch(self, peer, batch);
     *run = (run_t){corr, 1, duplicate};
 }
 
@@ -79,9 +90,8 @@ void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *me
 {
     flush_peer(self,
                peer); /* a confirm goes before the outcome, a delivery before its revocation */
-    wire_buffer_t *buffer = &peer->confirm;
-    wire_encode(buffer, message);
-    send_buffer(self, peer, buffer);
+    wire_encode(&peer->confirm.buffer, message);
+    send_batch(self, peer, &peer->confirm);
 }
 
 void reeve_error(reactor_t *self, peer_entry_t *peer, uint64_t corr, reeve_error_t error,
@@ -104,7 +114,7 @@ static void put_delivery(reactor_t *self, peer_entry_t *peer, const effect_t *ef
                                (token_t){record->seq, effect->deliver.attempt}, text);
     begin_if_empty(&peer->deliver, WIRE_DELIVER);
     wire_put_delivery(
-        &peer->deliver,
+        &peer->deliver.buffer,
         &(wire_delivery_t){.token = slice(text, size),
                            .attempt = effect->deliver.attempt,
                            .retry_count = effect->deliver.retry_count,
@@ -121,8 +131,19 @@ static void put_delivery(reactor_t *self, peer_entry_t *peer, const effect_t *ef
                                     .expires_at_ms = (uint64_t)spec->expires_ms,
                                     .max_retries = effect->deliver.max_retries,
                                     .backoff_ms = (uint64_t)spec->backoff_ms}});
+    peer->deliver.items++;
     mark_dirty(self, peer);
-    if (peer->deliver.size > BATCH_BYTES)
+    if (is_full(&peer->deliver))
+        flush_peer(self, peer);
+}
+
+void reeve_revoke(reactor_t *self, peer_entry_t *peer, slice_t token, revoke_cause_t cause)
+{
+    begin_if_empty(&peer->revoke, WIRE_REVOKE);
+    wire_put_revoked(&peer->revoke.buffer, &(wire_revoked_t){token, (uint64_t)cause});
+    peer->revoke.items++;
+    mark_dirty(self, peer);
+    if (is_full(&peer->revoke))
         flush_peer(self, peer);
 }
 
@@ -131,10 +152,7 @@ static void put_revoked(reactor_t *self, peer_entry_t *peer, const effect_t *eff
     char text[TOKEN_TEXT_BYTES];
     size_t size = token_format(self->identity.token_key,
                                (token_t){effect->revoke.seq, effect->revoke.attempt}, text);
-    begin_if_empty(&peer->revoke, WIRE_REVOKE);
-    wire_put_revoked(&peer->revoke,
-                     &(wire_revoked_t){slice(text, size), (uint64_t)effect->revoke.cause});
-    mark_dirty(self, peer);
+    reeve_revoke(self, peer, slice(text, size), effect->revoke.cause);
 }
 
 static void send_outcome(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
@@ -160,13 +178,12 @@ void reeve_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
 {
     switch (effect->kind) {
     case EFFECT_CONFIRM:
-        extend_run(&peer->confirm_run, effect->corr, effect->confirm.duplicate, &peer->confirm,
-                   WIRE_CONFIRM);
-        mark_dirty(self, peer);
+        extend_run(self, peer, &peer->confirm_run, &peer->confirm, WIRE_CONFIRM, effect->corr,
+                   effect->confirm.duplicate);
         break;
     case EFFECT_SETTLED:
-        extend_run(&peer->settled_run, effect->corr, false, &peer->settled, WIRE_SETTLED);
-        mark_dirty(self, peer);
+        extend_run(self, peer, &peer->settled_run, &peer->settled, WIRE_SETTLED, effect->corr,
+                   false);
         break;
     case EFFECT_DELIVER:
         put_delivery(self, peer, effect);
