@@ -12,13 +12,26 @@
 
 /* ---- producing ------------------------------------------------------------------------------ */
 
-static bool body_valid(const wire_task_t *task)
+static reeve_error_t check_frames(slice_t bytes)
 {
-    if (task->body_kind == WIRE_BODY_FRAMES) {
-        int count = wire_count_frames(task->body);
-        return count >= 0 && count <= LIMIT_BODY_FRAMES;
+    int count = wire_count_frames(bytes);
+    if (count < 0)
+        return REEVE_ERR_BAD_VALUE;
+    return count > LIMIT_BODY_FRAMES ? REEVE_ERR_TOO_LARGE : REEVE_ERR_OK;
+}
+
+static reeve_error_t check_body(const wire_task_t *task, const char **text)
+{
+    if (task->body.size > LIMIT_BODY_BYTES) {
+        *text = "body: 16 MiB at most";
+        return REEVE_ERR_TOO_LARGE;
     }
-    return task->body_kind == WIRE_BODY_JSON && json_valid_object(task->body);
+    if (task->body_kind == WIRE_BODY_JSON) {
+        *text = "body: a JSON object";
+        return json_valid_object(task->body) ? REEVE_ERR_OK : REEVE_ERR_BAD_JSON;
+    }
+    *text = "body: well-formed frames, 1024 at most";
+    return task->body_kind == WIRE_BODY_FRAMES ? check_frames(task->body) : REEVE_ERR_BAD_VALUE;
 }
 
 static bool numbers_valid(const wire_task_t *task)
@@ -49,14 +62,9 @@ static reeve_error_t check_task(const wire_task_t *task, const char **text)
         *text = "origin: 1..128 bytes of UTF-8 without control characters";
         return REEVE_ERR_BAD_NAME;
     }
-    if (task->body.size > LIMIT_BODY_BYTES) {
-        *text = "body: 16 MiB at most";
-        return REEVE_ERR_TOO_LARGE;
-    }
-    if (!body_valid(task)) {
-        *text = "body: a JSON object, or well-formed frames";
-        return REEVE_ERR_BAD_JSON;
-    }
+    reeve_error_t error = check_body(task, text);
+    if (error != REEVE_ERR_OK)
+        return error;
     if (!numbers_valid(task)) {
         *text = "priority 0..9, max_retries <= 1000000, durations <= 10 years, delay or run_at";
         return REEVE_ERR_BAD_VALUE;
@@ -211,6 +219,16 @@ static void on_query(reactor_t *self, peer_entry_t *peer, const wire_message_t *
 
 /* ---- consuming ------------------------------------------------------------------------------ */
 
+/*  Whether the peer may speak about attempts; it is told that it has to register first. A settlement
+    of a stranger must not be refused as stale: its lease may wait for the READY that comes next. */
+static bool is_ready(reactor_t *self, peer_entry_t *peer)
+{
+    if (core_is_worker(self->core, peer->handle))
+        return true;
+    reeve_error(self, peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
+    return false;
+}
+
 /*  The held tokens of READY and HEARTBEAT as events carry them; tokens that are not ours are told to
     the peer as stale. The caller frees. */
 static held_t *take_held(reactor_t *self, peer_entry_t *peer, const wire_message_t *message,
@@ -224,6 +242,7 @@ static held_t *take_held(reactor_t *self, peer_entry_t *peer, const wire_message
         token_t token;
         if (!token_parse(self->identity.token_key, item.token, &token)) {
             reactor_refuse(self, REFUSAL_BAD_TOKEN, peer, "held");
+            reeve_revoke(self, peer, item.token, REVOKE_STALE);
             continue;
         }
         if (*count == capacity) {
@@ -242,17 +261,23 @@ static void on_ready(reactor_t *self, peer_entry_t *peer, const wire_message_t *
     slice_t queues[LIMIT_WORKER_QUEUES], queue;
     size_t count = 0;
     for (size_t at = 0; wire_next_queue(message, &at, &queue);) {
-        if (count == LIMIT_WORKER_QUEUES || !name_valid(queue, LIMIT_QUEUE_NAME_BYTES)) {
-            reeve_error(self, peer, 0, REEVE_ERR_BAD_QUEUE,
-                        "queue: 1..128 bytes of UTF-8, 256 queues at most", 0);
+        if (count == LIMIT_WORKER_QUEUES) {
+            reeve_error(self, peer, 0, REEVE_ERR_TOO_MANY, "256 queues at most", 0);
+            return;
+        }
+        if (!name_valid(queue, LIMIT_QUEUE_NAME_BYTES)) {
+            reeve_error(self, peer, 0, REEVE_ERR_BAD_QUEUE, "queue: 1..128 bytes of UTF-8", 0);
             return;
         }
         queues[count++] = queue;
     }
-    if (count == 0 || !name_valid(message->name, LIMIT_WORKER_NAME_BYTES) ||
-        message->prefetch > LIMIT_PREFETCH) {
+    if (!name_valid(message->name, LIMIT_WORKER_NAME_BYTES)) {
+        reeve_error(self, peer, 0, REEVE_ERR_BAD_NAME, "name: 1..128 bytes of UTF-8", 0);
+        return;
+    }
+    if (count == 0 || message->prefetch > LIMIT_PREFETCH) {
         reeve_error(self, peer, 0, REEVE_ERR_BAD_VALUE,
-                    "READY needs a name, a queue and a prefetch of 0..10000", 0);
+                    "READY needs a queue and a prefetch of 0..10000", 0);
         return;
     }
     size_t held_count;
@@ -274,20 +299,23 @@ static void on_ready(reactor_t *self, peer_entry_t *peer, const wire_message_t *
     broker does not know (any more) must announce itself again. */
 static void on_heartbeat(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
 {
-    size_t count;
-    held_t *held = take_held(self, peer, message, &count);
     if (core_is_worker(self->core, peer->handle)) {
         static const held_t none;
+        size_t count;
+        held_t *held = take_held(self, peer, message, &count);
         reactor_step(self,
                      &(event_t){.kind = EVENT_HEARTBEAT,
                                 .peer = peer->handle,
                                 .heartbeat = {.held = held ? held : &none, .held_count = count}});
-    } else if (!peer->said_hello || peer->was_worker || count > 0) {
-        reeve_error(self, peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
-    } else {
-        reeve_message(self, peer, &(wire_message_t){.command = WIRE_HEARTBEAT});
+        free(held);
+        return;
     }
-    free(held);
+    wire_held_t item;
+    size_t at = 0;
+    if (!peer->said_hello || peer->was_worker || wire_next_held(message, &at, &item))
+        reeve_error(self, peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
+    else
+        reeve_message(self, peer, &(wire_message_t){.command = WIRE_HEARTBEAT});
 }
 
 static reeve_error_t check_settlement(const wire_settlement_t *item)
@@ -307,7 +335,7 @@ static reeve_error_t check_settlement(const wire_settlement_t *item)
     case WIRE_RESULT_TEXT:
         return utf8_valid(item->result) ? REEVE_ERR_OK : REEVE_ERR_BAD_VALUE;
     case WIRE_RESULT_FRAMES:
-        return wire_count_frames(item->result) >= 0 ? REEVE_ERR_OK : REEVE_ERR_BAD_VALUE;
+        return check_frames(item->result);
     default:
         return REEVE_ERR_BAD_VALUE;
     }
@@ -348,20 +376,40 @@ static void on_settle(reactor_t *self, peer_entry_t *peer, const wire_message_t 
 {
     wire_settlement_t item;
     uint64_t corr = message->corr;
+    if (!is_ready(self, peer))
+        return;
     for (size_t at = 0; wire_next_settlement(message, &at, &item); corr++)
         settle(self, peer, corr, &item);
+}
+
+static reeve_error_t check_attempt(const wire_message_t *message)
+{
+    if (message->command == WIRE_EXTEND)
+        return message->timeout_ms > 0 && message->timeout_ms <= LIMIT_DURATION_MS
+                   ? REEVE_ERR_OK
+                   : REEVE_ERR_BAD_VALUE;
+    if (message->data.size > LIMIT_RESULT_BYTES)
+        return REEVE_ERR_TOO_LARGE;
+    if (message->kind == WIRE_RESULT_JSON)
+        return json_valid(message->data) ? REEVE_ERR_OK : REEVE_ERR_BAD_JSON;
+    return message->kind == WIRE_RESULT_TEXT && utf8_valid(message->data) ? REEVE_ERR_OK
+                                                                          : REEVE_ERR_BAD_VALUE;
 }
 
 static void on_attempt(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
 {
     token_t token;
     bool extend = message->command == WIRE_EXTEND;
-    if (!token_parse(self->identity.token_key, message->token, &token) ||
-        (extend && (message->timeout_ms == 0 || message->timeout_ms > LIMIT_DURATION_MS)) ||
-        (!extend && (message->data.size > LIMIT_RESULT_BYTES || !utf8_valid(message->data) ||
-                     (message->kind == WIRE_RESULT_JSON && !json_valid(message->data)) ||
-                     message->kind < WIRE_RESULT_JSON || message->kind > WIRE_RESULT_TEXT))) {
-        reeve_error(self, peer, 0, REEVE_ERR_BAD_VALUE, NULL, 0);
+    if (!is_ready(self, peer))
+        return;
+    if (!token_parse(self->identity.token_key, message->token, &token)) {
+        reactor_refuse(self, REFUSAL_BAD_TOKEN, peer, extend ? "extend" : "progress");
+        reeve_error(self, peer, 0, REEVE_ERR_STALE_ATTEMPT, "not a token of this broker", 0);
+        return;
+    }
+    reeve_error_t error = check_attempt(message);
+    if (error != REEVE_ERR_OK) {
+        reeve_error(self, peer, 0, error, NULL, 0);
         return;
     }
     reactor_step(self, &(event_t){.kind = extend ? EVENT_EXTEND : EVENT_PROGRESS,
