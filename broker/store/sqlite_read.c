@@ -86,11 +86,12 @@ static int get_done(sqlite_store_t *self, loaded_t *loaded)
     loaded->state = (reeve_state_t)sqlite3_column_int(st, 0);
     loaded->at_ms = sqlite3_column_int64(st, 1);
     loaded->tries.attempts = (uint32_t)sqlite3_column_int64(st, 2);
+    int64_t started_ms = sqlite3_column_int64(st, 5);
     loaded->outcome = outcome_new(&(outcome_spec_t){
         .ending = (ending_t)sqlite3_column_int(st, 3),
-        .attempt = loaded->tries.attempts,
+        .attempt = started_ms ? loaded->tries.attempts : 0, /* it ended while it waited */
         .worker = column_slice(st, 4),
-        .started_ms = sqlite3_column_int64(st, 5),
+        .started_ms = started_ms,
         .ended_ms = sqlite3_column_int64(st, 6),
         .duration_ms = sqlite3_column_int64(st, 7),
         .result_kind = (uint8_t)sqlite3_column_int(st, 8),

@@ -11,44 +11,18 @@
 
 #include <cmocka.h>
 
+#include "broker/store/memory.h"
 #include "broker/store/sqlite.h"
 #include "common/limits.h"
 
-/*  A store in a directory of its own, that can be closed and opened again. */
+/*  A store that can be closed and opened again: SQLite in a directory of its own, or in memory. */
 typedef struct world {
+    bool in_memory;
     char dir[64], path[96];
     store_t *store;
+    change_t *changes[2000]; /* of this transaction: the store borrows them until its commit */
+    size_t change_count;
 } world_t;
-
-static void open_store(world_t *world)
-{
-    char problem[600] = "";
-    if (sqlite_store_open(world->path, &world->store, problem, sizeof problem) != SQLITE_OPENED)
-        fail_msg("%s", problem);
-}
-
-static int set_up(void **state)
-{
-    world_t *world = calloc(1, sizeof *world);
-    strcpy(world->dir, "/tmp/reeve-store-XXXXXX");
-    assert_non_null(mkdtemp(world->dir));
-    snprintf(world->path, sizeof world->path, "%s/r.db", world->dir);
-    open_store(world);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_t *world = *state;
-    if (world->store)
-        world->store->ops->close(&world->store);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", world->dir);
-    assert_int_equal(system(command), 0);
-    free(world);
-    return 0;
-}
 
 /*  Recovery callbacks that only count and keep the last. */
 typedef struct recovered {
@@ -57,6 +31,8 @@ typedef struct recovered {
     char queue_name[64];
     uint64_t lease_seq;
     uint32_t lease_attempts;
+    int64_t lease_at_ms;
+    char lease_worker[64], lease_id[64];
 } recovered_t;
 
 static void on_queue(const stored_queue_t *queue, void *arg)
@@ -73,6 +49,10 @@ static void on_lease(loaded_t *loaded, void *arg)
     recovered->leases++;
     recovered->lease_seq = loaded->record->seq;
     recovered->lease_attempts = loaded->tries.attempts;
+    recovered->lease_at_ms = loaded->at_ms;
+    snprintf(recovered->lease_worker, sizeof recovered->lease_worker, "%s", loaded->worker);
+    snprintf(recovered->lease_id, sizeof recovered->lease_id, "%.*s",
+             SLICE_ARG(loaded->record->spec.id));
     loaded_fini(loaded);
 }
 
@@ -84,42 +64,132 @@ static recovered_t recover(world_t *world)
     return recovered;
 }
 
+static void open_store(world_t *world)
+{
+    char problem[600] = "";
+    if (world->in_memory)
+        world->store = memory_store_new();
+    else if (sqlite_store_open(world->path, &world->store, problem, sizeof problem) !=
+             SQLITE_OPENED)
+        fail_msg("%s", problem);
+}
+
+/*  The broker ends and the next one starts. */
 static recovered_t reopen(world_t *world)
 {
-    world->store->ops->close(&world->store);
-    open_store(world);
+    if (!world->in_memory) {
+        world->store->ops->close(&world->store);
+        open_store(world);
+    }
     return recover(world);
 }
 
-static record_t *make(uint64_t seq, const char *id, int priority)
+static void free_changes(world_t *world)
+{
+    while (world->change_count) {
+        change_t *change = world->changes[--world->change_count];
+        change_fini(change);
+        free(change);
+    }
+}
+
+/*  The broker dies inside a transaction and the next one starts. */
+static recovered_t crash(world_t *world)
+{
+    free_changes(world);
+    if (world->in_memory)
+        memory_store_crash(world->store);
+    return reopen(world);
+}
+
+static int set_up(void **state, bool in_memory)
+{
+    world_t *world = calloc(1, sizeof *world);
+    world->in_memory = in_memory;
+    strcpy(world->dir, "/tmp/reeve-store-XXXXXX");
+    assert_non_null(mkdtemp(world->dir));
+    snprintf(world->path, sizeof world->path, "%s/r.db", world->dir);
+    open_store(world);
+    recover(world);
+    *state = world;
+    return 0;
+}
+
+static int set_up_sqlite(void **state)
+{
+    return set_up(state, false);
+}
+
+static int set_up_memory(void **state)
+{
+    return set_up(state, true);
+}
+
+static int tear_down(void **state)
+{
+    world_t *world = *state;
+    if (world->store)
+        world->store->ops->close(&world->store);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", world->dir);
+    assert_int_equal(system(command), 0);
+    free(world);
+    return 0;
+}
+
+static const char *const queue_names[] = {"", "mail", "sms"};
+
+static record_t *make_in(uint32_t queue_id, uint64_t seq, const char *id, int priority)
 {
     return record_new(&(task_spec_t){.id = slice_str(id),
-                                     .queue = slice_str("mail"),
+                                     .queue = slice_str(queue_names[queue_id]),
                                      .task_name = slice_str("send"),
                                      .origin = slice_str("test"),
                                      .body = slice_str("{\"args\":[1]}"),
                                      .priority = (uint8_t)priority,
                                      .created_ms = 1000,
                                      .max_retries = -1},
-                      seq, 1);
+                      seq, queue_id);
+}
+
+static record_t *make(uint64_t seq, const char *id, int priority)
+{
+    return make_in(1, seq, id, priority);
+}
+
+static void begin(world_t *world)
+{
+    assert_int_equal(world->store->ops->begin(world->store), STORE_OK);
+}
+
+static void commit(world_t *world)
+{
+    assert_int_equal(world->store->ops->commit(world->store), STORE_OK);
+    free_changes(world);
+}
+
+static void apply(world_t *world, record_t *record, reeve_state_t from, reeve_state_t to,
+                  int64_t at_ms, tries_t tries, const outcome_spec_t *outcome)
+{
+    change_t *change = calloc(1, sizeof *change);
+    *change = (change_t){.record = record_ref(record),
+                         .from = from,
+                         .to = to,
+                         .at_ms = at_ms,
+                         .tries = tries,
+                         .outcome = outcome ? outcome_new(outcome) : NULL,
+                         .worker = to == REEVE_STATE_PROCESSING ? strdup("w1") : NULL};
+    world->changes[world->change_count++] = change;
+    assert_int_equal(world->store->ops->apply(world->store, change), STORE_OK);
 }
 
 /*  Moves a record and commits. */
 static void move(world_t *world, record_t *record, reeve_state_t from, reeve_state_t to,
                  int64_t at_ms, tries_t tries, const outcome_spec_t *outcome)
 {
-    const store_ops_t *ops = world->store->ops;
-    change_t change = {.record = record_ref(record),
-                       .from = from,
-                       .to = to,
-                       .at_ms = at_ms,
-                       .tries = tries,
-                       .outcome = outcome ? outcome_new(outcome) : NULL,
-                       .worker = to == REEVE_STATE_PROCESSING ? strdup("w1") : NULL};
-    assert_int_equal(ops->begin(world->store), STORE_OK);
-    assert_int_equal(ops->apply(world->store, &change), STORE_OK);
-    assert_int_equal(ops->commit(world->store), STORE_OK);
-    change_fini(&change);
+    begin(world);
+    apply(world, record, from, to, at_ms, tries, outcome);
+    commit(world);
 }
 
 static const tries_t none;
@@ -132,10 +202,9 @@ static void submit(world_t *world, record_t *record)
 static page_t find(world_t *world, const char *id)
 {
     page_t page = {0};
-    const store_ops_t *ops = world->store->ops;
-    assert_int_equal(ops->begin(world->store), STORE_OK);
-    assert_int_equal(ops->find(world->store, slice_str(id), &page), STORE_OK);
-    assert_int_equal(ops->commit(world->store), STORE_OK);
+    begin(world);
+    assert_int_equal(world->store->ops->find(world->store, slice_str(id), &page), STORE_OK);
+    commit(world);
     return page;
 }
 
@@ -145,6 +214,15 @@ static reeve_state_t state_of(world_t *world, const char *id)
     reeve_state_t state = page.count ? page.items[0].state : REEVE_STATE_UNKNOWN;
     page_fini(&page);
     return state;
+}
+
+static biography_t biography_of(world_t *world, const char *id)
+{
+    biography_t life = {0};
+    begin(world);
+    assert_int_equal(world->store->ops->biography(world->store, slice_str(id), &life), STORE_OK);
+    commit(world);
+    return life;
 }
 
 static void a_task_is_found_by_its_id_as_it_was_submitted(void **state)
@@ -220,10 +298,7 @@ static void every_state_survives_a_restart_with_its_counters(void **state)
     assert_int_equal(recovered.queue.waiting, 0);
     assert_int_equal(recovered.queue.bytes, 0);
     assert_int_equal(state_of(world, "a"), REEVE_STATE_FAILED);
-    biography_t life = {0};
-    assert_int_equal(world->store->ops->begin(world->store), STORE_OK);
-    assert_int_equal(world->store->ops->biography(world->store, slice_str("a"), &life), STORE_OK);
-    assert_int_equal(world->store->ops->commit(world->store), STORE_OK);
+    biography_t life = biography_of(world, "a");
     assert_int_equal(life.attempt_count, 3);
     assert_int_equal(life.attempts[0]->spec.ending, ENDING_LOST);
     assert_int_equal(life.attempts[1]->spec.ending, ENDING_FAILURE);
@@ -236,9 +311,9 @@ static void every_state_survives_a_restart_with_its_counters(void **state)
 static page_t load(world_t *world, uint64_t after)
 {
     page_t page = {0};
-    assert_int_equal(world->store->ops->begin(world->store), STORE_OK);
+    begin(world);
     assert_int_equal(world->store->ops->load(world->store, 1, after, &page), STORE_OK);
-    assert_int_equal(world->store->ops->commit(world->store), STORE_OK);
+    commit(world);
     return page;
 }
 
@@ -273,9 +348,9 @@ static void pages_of_waiting_tasks_come_in_the_order_of_running(void **state)
 static page_t due(world_t *world, int64_t until_ms)
 {
     page_t page = {0};
-    assert_int_equal(world->store->ops->begin(world->store), STORE_OK);
+    begin(world);
     assert_int_equal(world->store->ops->due(world->store, until_ms, &page), STORE_OK);
-    assert_int_equal(world->store->ops->commit(world->store), STORE_OK);
+    commit(world);
     return page;
 }
 
@@ -342,9 +417,9 @@ static void dead_letters_are_listed_in_pages(void **state)
     uint64_t after = 0, next_seq = 1;
     do {
         page_t page = {0};
-        assert_int_equal(world->store->ops->begin(world->store), STORE_OK);
+        begin(world);
         assert_int_equal(world->store->ops->dead(world->store, 0, after, 2, &page), STORE_OK);
-        assert_int_equal(world->store->ops->commit(world->store), STORE_OK);
+        commit(world);
         for (size_t i = 0; i < page.count; i++)
             assert_int_equal(page.items[i].record->seq, next_seq++);
         after = page.next;
@@ -417,20 +492,496 @@ static void what_is_not_ours_is_refused_and_left_alone(void **state)
     assert_int_equal(try_open(path, problem, sizeof problem), SQLITE_OPEN_CANNOT);
 }
 
-#define STORY(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+/* ---- transactions --------------------------------------------------------------------------- */
+
+static void reads_see_what_the_same_transaction_wrote(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0);
+    page_t found = {0}, loaded = {0};
+    biography_t life = {0};
+    begin(world);
+    apply(world, record, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    assert_int_equal(world->store->ops->find(world->store, slice_str("a"), &found), STORE_OK);
+    assert_int_equal(world->store->ops->load(world->store, 1, 0, &loaded), STORE_OK);
+    assert_int_equal(world->store->ops->biography(world->store, slice_str("a"), &life), STORE_OK);
+    commit(world);
+    assert_int_equal(found.count, 1);
+    assert_int_equal(loaded.count, 1);
+    assert_true(life.found);
+    page_fini(&found);
+    page_fini(&loaded);
+    biography_fini(&life);
+    record_unref(&record);
+}
+
+static void what_was_not_committed_never_happened(void **state)
+{
+    world_t *world = *state;
+    record_t *kept = make(1, "kept", 0), *ended = make(2, "ended", 0), *lost = make(3, "lost", 0);
+    outcome_spec_t failed = {.ending = ENDING_FAILURE, .attempt = 1, .reason = slice_str("x")};
+    submit(world, kept);
+    submit(world, ended);
+    move(world, ended, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 9, (tries_t){1, 0, 0}, NULL);
+    begin(world);
+    apply(world, kept, REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 0, none, NULL);
+    apply(world, kept, REEVE_STATE_CANCELLED, REEVE_STATE_UNKNOWN, 0, none, NULL);
+    apply(world, ended, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0}, &failed);
+    apply(world, lost, REEVE_STATE_UNKNOWN, REEVE_STATE_SCHEDULED, 99, none, NULL);
+    recovered_t recovered = crash(world);
+    assert_int_equal(recovered.queue.waiting, 1);
+    assert_int_equal(recovered.queue.scheduled, 0);
+    assert_int_equal(recovered.queue.dead, 0);
+    assert_int_equal(recovered.queue.bytes, 2 * kept->spec.body.size);
+    assert_int_equal(recovered.leases, 1);
+    assert_int_equal(recovered.lease_seq, 2);
+    assert_int_equal(state_of(world, "kept"), REEVE_STATE_QUEUED);
+    assert_int_equal(state_of(world, "lost"), REEVE_STATE_UNKNOWN);
+    biography_t life = biography_of(world, "ended");
+    assert_int_equal(life.task.state, REEVE_STATE_PROCESSING);
+    assert_int_equal(life.attempt_count, 0);
+    biography_fini(&life);
+    record_unref(&kept);
+    record_unref(&ended);
+    record_unref(&lost);
+}
+
+/* ---- recovery ------------------------------------------------------------------------------- */
+
+static void a_lease_is_recovered_with_who_holds_it_and_since_when(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0);
+    submit(world, record);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 777, (tries_t){1, 0, 0}, NULL);
+    recovered_t recovered = reopen(world);
+    assert_string_equal(recovered.lease_id, "a");
+    assert_string_equal(recovered.lease_worker, "w1");
+    assert_int_equal(recovered.lease_at_ms, 777);
+    assert_int_equal(recovered.queue.waiting, 0);
+    assert_int_equal(recovered.queue.bytes, record->spec.body.size); /* until it ends */
+    record_unref(&record);
+}
+
+static void every_queue_is_recovered_under_its_name(void **state)
+{
+    world_t *world = *state;
+    record_t *mail = make(1, "a", 0), *sms = make_in(2, 2, "b", 0);
+    submit(world, mail);
+    submit(world, sms);
+    recovered_t recovered = reopen(world);
+    assert_int_equal(recovered.queues, 2);
+    assert_string_equal(recovered.queue_name, queue_names[recovered.queue.id]);
+    assert_int_equal(world->store->ops->identity(world->store)->next_queue_id, 3);
+    page_t page = find(world, "b");
+    assert_int_equal(page.items[0].record->queue_id, 2);
+    assert_true(slice_eq(page.items[0].record->spec.queue, slice_str("sms")));
+    page_fini(&page);
+    record_unref(&mail);
+    record_unref(&sms);
+}
+
+/* ---- what is kept of a task ----------------------------------------------------------------- */
+
+static void bodies_and_addresses_are_bytes(void **state)
+{
+    world_t *world = *state;
+    task_spec_t spec = {.id = slice_str("bytes"),
+                        .queue = slice_str("mail"),
+                        .task_name = slice_str("send"),
+                        .reply_to = slice("\0\1\xff", 3),
+                        .body = slice("a\0b\xff\0", 5),
+                        .max_retries = -1};
+    record_t *record = record_new(&spec, 1, 1);
+    spec.id = slice_str("empty");
+    spec.body = spec.reply_to = (slice_t){0};
+    record_t *empty = record_new(&spec, 2, 1);
+    submit(world, record);
+    submit(world, empty);
+    reopen(world);
+    page_t page = find(world, "bytes");
+    assert_true(slice_eq(page.items[0].record->spec.body, record->spec.body));
+    assert_true(slice_eq(page.items[0].record->spec.reply_to, record->spec.reply_to));
+    page_fini(&page);
+    page = find(world, "empty");
+    assert_int_equal(page.items[0].record->spec.body.size, 0);
+    assert_int_equal(page.items[0].record->spec.reply_to.size, 0);
+    page_fini(&page);
+    record_unref(&record);
+    record_unref(&empty);
+}
+
+static void check_outcome(const outcome_spec_t *got, const outcome_spec_t *want)
+{
+    assert_int_equal(got->ending, want->ending);
+    assert_int_equal(got->attempt, want->attempt);
+    assert_int_equal(got->started_ms, want->started_ms);
+    assert_int_equal(got->ended_ms, want->ended_ms);
+    assert_int_equal(got->duration_ms, want->duration_ms);
+    assert_true(slice_eq(got->worker, want->worker));
+    assert_true(slice_eq(got->reason, want->reason));
+    assert_true(slice_eq(got->error, want->error));
+    assert_true(slice_eq(got->traceback, want->traceback));
+}
+
+static const outcome_spec_t full_outcome = {.ending = ENDING_SUCCESS,
+                                            .result_kind = 2,
+                                            .attempt = 1,
+                                            .started_ms = 11,
+                                            .ended_ms = 22,
+                                            .duration_ms = 10,
+                                            .worker = {(const uint8_t *)"w1", 2},
+                                            .result = {(const uint8_t *)"r\0s", 3},
+                                            .reason = {(const uint8_t *)"because", 7},
+                                            .error = {(const uint8_t *)"it broke", 8},
+                                            .traceback = {(const uint8_t *)"at line 1", 9}};
+
+static void an_end_is_found_with_its_whole_outcome(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0);
+    submit(world, record);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 11, (tries_t){1, 0, 0}, NULL);
+    move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_SUCCESS, 5000, (tries_t){1, 0, 0},
+         &full_outcome);
+    reopen(world);
+    page_t page = find(world, "a");
+    check_outcome(&page.items[0].outcome->spec, &full_outcome);
+    assert_int_equal(page.items[0].outcome->spec.result_kind, 2);
+    assert_true(slice_eq(page.items[0].outcome->spec.result, full_outcome.result));
+    page_fini(&page);
+    biography_t life = biography_of(world, "a");
+    assert_int_equal(life.attempt_count, 0); /* success is the outcome, not history */
+    biography_fini(&life);
+    record_unref(&record);
+}
+
+static void an_end_without_an_attempt_names_none(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0);
+    outcome_spec_t released = {.ending = ENDING_RELEASED, .attempt = 1, .started_ms = 3};
+    outcome_spec_t cancelled = {
+        .ending = ENDING_CANCELLED, .ended_ms = 9, .reason = slice_str("cancelled")};
+    submit(world, record);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 3, (tries_t){1, 0, 0}, NULL);
+    move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_QUEUED, 0, (tries_t){1, 0, 0},
+         &released);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 5000, (tries_t){1, 0, 0},
+         &cancelled);
+    reopen(world);
+    page_t page = find(world, "a");
+    assert_int_equal(page.items[0].tries.attempts, 1);
+    check_outcome(&page.items[0].outcome->spec, &cancelled);
+    page_fini(&page);
+    record_unref(&record);
+}
+
+static void a_redriven_task_keeps_its_history(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0);
+    outcome_spec_t failed = full_outcome;
+    failed.ending = ENDING_FAILURE;
+    submit(world, record);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 11, (tries_t){1, 0, 0}, NULL);
+    move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0}, &failed);
+    move(world, record, REEVE_STATE_FAILED, REEVE_STATE_QUEUED, 0, (tries_t){1, 0, 0}, NULL);
+    recovered_t recovered = reopen(world);
+    assert_int_equal(recovered.queue.dead, 0);
+    assert_int_equal(recovered.queue.waiting, 1);
+    assert_int_equal(recovered.queue.bytes, record->spec.body.size);
+    page_t page = load(world, 0);
+    assert_int_equal(page.count, 1);
+    assert_int_equal(page.items[0].tries.attempts, 1);
+    assert_int_equal(page.items[0].tries.failures, 0);
+    page_fini(&page);
+    biography_t life = biography_of(world, "a");
+    assert_int_equal(life.task.state, REEVE_STATE_QUEUED);
+    assert_int_equal(life.attempt_count, 1);
+    check_outcome(&life.attempts[0]->spec, &failed);
+    biography_fini(&life);
+    record_unref(&record);
+}
+
+static void a_removed_task_leaves_nothing_and_frees_its_id(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0), *again = make(2, "a", 3);
+    outcome_spec_t failed = full_outcome;
+    failed.ending = ENDING_FAILURE;
+    submit(world, record);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 11, (tries_t){1, 0, 0}, NULL);
+    move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0}, &failed);
+    begin(world); /* both in one transaction */
+    apply(world, record, REEVE_STATE_FAILED, REEVE_STATE_UNKNOWN, 0, (tries_t){1, 1, 0}, NULL);
+    apply(world, again, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    commit(world);
+    recovered_t recovered = reopen(world);
+    assert_int_equal(recovered.queue.dead, 0);
+    biography_t life = biography_of(world, "a");
+    assert_int_equal(life.task.record->seq, 2);
+    assert_int_equal(life.task.tries.attempts, 0);
+    assert_int_equal(life.attempt_count, 0);
+    biography_fini(&life);
+    record_unref(&record);
+    record_unref(&again);
+}
+
+static void an_unknown_id_has_no_biography(void **state)
+{
+    biography_t life = biography_of(*state, "a");
+    assert_false(life.found);
+    biography_fini(&life);
+}
+
+/* ---- pages ---------------------------------------------------------------------------------- */
+
+static void a_page_holds_tasks_of_one_queue_only(void **state)
+{
+    world_t *world = *state;
+    for (uint64_t seq = 1; seq <= 6; seq++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", (int)seq);
+        record_t *record = make_in(1 + seq % 2, seq, id, seq == 6 ? 9 : 0);
+        submit(world, record);
+        record_unref(&record);
+    }
+    page_t page = load(world, 0);
+    assert_int_equal(page.count, 3);
+    assert_false(page.more);
+    for (size_t i = 0; i < page.count; i++) {
+        assert_int_equal(page.items[i].record->queue_id, 1);
+        assert_int_equal(page.items[i].state, REEVE_STATE_QUEUED);
+    }
+    assert_int_equal(page.items[0].record->seq, 6);
+    uint64_t after = record_key(page.items[0].record);
+    page_fini(&page);
+    page = load(world, after);
+    assert_int_equal(page.count, 2);
+    assert_int_equal(page.items[0].record->seq, 2);
+    page_fini(&page);
+}
+
+static void a_page_of_large_bodies_ends_early_and_says_so(void **state)
+{
+    world_t *world = *state;
+    enum { BODY = 1 << 20, TASKS = 8 };
+    char *body = calloc(1, BODY);
+    for (uint64_t seq = 1; seq <= TASKS; seq++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", (int)seq);
+        record_t *record = record_new(&(task_spec_t){.id = slice_str(id),
+                                                     .queue = slice_str("mail"),
+                                                     .task_name = slice_str("send"),
+                                                     .body = slice(body, BODY),
+                                                     .max_retries = -1},
+                                      seq, 1);
+        submit(world, record);
+        record_unref(&record);
+    }
+    free(body);
+    page_t page = load(world, 0);
+    assert_in_range(page.count, 1, TASKS - 1);
+    assert_true(page.more);
+    page_fini(&page);
+}
+
+static void more_due_tasks_than_a_page_are_asked_for_again_at_once(void **state)
+{
+    world_t *world = *state;
+    enum { TASKS = 1300 };
+    record_t *records[TASKS + 1];
+    begin(world);
+    for (uint64_t seq = 1; seq <= TASKS; seq++) {
+        char id[16];
+        snprintf(id, sizeof id, "t%d", (int)seq);
+        records[seq] = make(seq, id, 0);
+        apply(world, records[seq], REEVE_STATE_UNKNOWN, REEVE_STATE_SCHEDULED, 100 + (int)seq % 7,
+              none, NULL);
+    }
+    commit(world);
+    size_t seen = 0;
+    int64_t next_ms = 0;
+    while (next_ms <= 200) {
+        page_t page = due(world, 200);
+        assert_true(page.count > 0);
+        begin(world);
+        for (size_t i = 0; i < page.count; i++)
+            apply(world, records[page.items[i].record->seq], REEVE_STATE_SCHEDULED,
+                  REEVE_STATE_QUEUED, 0, none, NULL);
+        commit(world);
+        seen += page.count;
+        next_ms = page.next_ms;
+        page_fini(&page);
+    }
+    assert_int_equal(seen, TASKS);
+    for (uint64_t seq = 1; seq <= TASKS; seq++)
+        record_unref(&records[seq]);
+}
+
+static void a_scheduled_task_expires_too(void **state)
+{
+    world_t *world = *state;
+    record_t *record = record_new(&(task_spec_t){.id = slice_str("e"),
+                                                 .queue = slice_str("mail"),
+                                                 .task_name = slice_str("send"),
+                                                 .expires_ms = 500,
+                                                 .max_retries = -1},
+                                  1, 1);
+    move(world, record, REEVE_STATE_UNKNOWN, REEVE_STATE_SCHEDULED, 900, none, NULL);
+    page_t page = due(world, 400);
+    assert_int_equal(page.next_ms, 500);
+    page_fini(&page);
+    page = due(world, 500);
+    assert_int_equal(page.count, 1);
+    assert_int_equal(page.items[0].state, REEVE_STATE_SCHEDULED);
+    assert_int_equal(page.items[0].at_ms, 900);
+    page_fini(&page);
+    record_unref(&record);
+}
+
+static void dead_letters_are_listed_by_queue(void **state)
+{
+    world_t *world = *state;
+    outcome_spec_t end = {.ending = ENDING_REJECTED, .attempt = 1, .reason = slice_str("no")};
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        char id[8];
+        snprintf(id, sizeof id, "d%d", (int)seq);
+        record_t *record = make_in(1 + seq % 2, seq, id, (int)seq);
+        submit(world, record);
+        move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0},
+             NULL);
+        move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
+             &end);
+        record_unref(&record);
+    }
+    page_t page = {0};
+    begin(world);
+    assert_int_equal(world->store->ops->dead(world->store, 2, 0, 10, &page), STORE_OK);
+    commit(world);
+    assert_int_equal(page.count, 2);
+    assert_int_equal(page.next, 0);
+    assert_int_equal(page.items[0].record->seq, 1); /* the oldest first, whatever its priority */
+    assert_int_equal(page.items[1].record->seq, 3);
+    assert_true(slice_eq(page.items[0].outcome->spec.reason, slice_str("no")));
+    page_fini(&page);
+}
+
+/* ---- housekeeping --------------------------------------------------------------------------- */
+
+static bool maintain(world_t *world, int64_t now_ms, int budget)
+{
+    bool more = false;
+    begin(world);
+    assert_int_equal(world->store->ops->maintain(world->store, now_ms, budget, &more), STORE_OK);
+    commit(world);
+    return more;
+}
+
+static void housekeeping_goes_in_small_steps(void **state)
+{
+    world_t *world = *state;
+    enum { TASKS = 20, BUDGET = 3 };
+    for (uint64_t seq = 1; seq <= TASKS; seq++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", (int)seq);
+        record_t *record = make(seq, id, 0);
+        submit(world, record);
+        move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 2000, none, NULL);
+        record_unref(&record);
+    }
+    size_t left = TASKS;
+    bool more = true;
+    while (more) {
+        size_t before = left;
+        more = maintain(world, 10000, BUDGET);
+        left = 0;
+        for (int i = 1; i <= TASKS; i++) {
+            char id[8];
+            snprintf(id, sizeof id, "t%d", i);
+            left += state_of(world, id) != REEVE_STATE_UNKNOWN;
+        }
+        assert_in_range(before - left, 0, BUDGET);
+    }
+    assert_int_equal(left, 0);
+}
+
+static void retention_leaves_dead_letters_and_redriven_tasks_alone(void **state)
+{
+    world_t *world = *state;
+    record_t *dead = make(1, "dead", 0), *again = make(2, "again", 0);
+    outcome_spec_t end = {.ending = ENDING_REJECTED, .attempt = 1};
+    record_t *both[] = {dead, again};
+    for (size_t i = 0; i < 2; i++) {
+        submit(world, both[i]);
+        move(world, both[i], REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0},
+             NULL);
+        move(world, both[i], REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
+             &end);
+    }
+    move(world, again, REEVE_STATE_FAILED, REEVE_STATE_QUEUED, 0, (tries_t){1, 0, 0}, NULL);
+    while (maintain(world, INT64_C(1) << 50, 100))
+        continue;
+    assert_int_equal(state_of(world, "dead"), REEVE_STATE_FAILED);
+    assert_int_equal(state_of(world, "again"), REEVE_STATE_QUEUED);
+    record_unref(&dead);
+    record_unref(&again);
+}
+
+static void to_remove_what_retention_has_removed_is_no_error(void **state)
+{
+    world_t *world = *state;
+    record_t *record = make(1, "a", 0), *again = make(2, "a", 0);
+    submit(world, record);
+    move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 1000, none, NULL);
+    while (maintain(world, 5000, 100))
+        continue;
+    move(world, record, REEVE_STATE_CANCELLED, REEVE_STATE_UNKNOWN, 0, none, NULL);
+    submit(world, again);
+    assert_int_equal(state_of(world, "a"), REEVE_STATE_QUEUED);
+    record_unref(&record);
+    record_unref(&again);
+}
+
+/*  Each promise is a test of both stores, named after the store that is tried. */
+#define BOTH(f)                                                                                    \
+    {"sqlite: " #f, f, set_up_sqlite, tear_down, NULL},                                            \
+    {                                                                                              \
+        "memory: " #f, f, set_up_memory, tear_down, NULL                                           \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(a_task_is_found_by_its_id_as_it_was_submitted),
-        STORY(every_state_survives_a_restart_with_its_counters),
-        STORY(pages_of_waiting_tasks_come_in_the_order_of_running),
-        STORY(due_names_what_is_due_and_when_to_ask_again),
-        STORY(an_expired_waiting_task_is_due_until_it_is_held),
-        STORY(dead_letters_are_listed_in_pages),
-        STORY(retention_removes_ended_tasks_and_nothing_else),
-        STORY(a_number_is_never_used_twice),
-        STORY(what_is_not_ours_is_refused_and_left_alone),
+        BOTH(a_task_is_found_by_its_id_as_it_was_submitted),
+        BOTH(every_state_survives_a_restart_with_its_counters),
+        BOTH(pages_of_waiting_tasks_come_in_the_order_of_running),
+        BOTH(due_names_what_is_due_and_when_to_ask_again),
+        BOTH(an_expired_waiting_task_is_due_until_it_is_held),
+        BOTH(dead_letters_are_listed_in_pages),
+        BOTH(retention_removes_ended_tasks_and_nothing_else),
+        BOTH(a_number_is_never_used_twice),
+        BOTH(reads_see_what_the_same_transaction_wrote),
+        BOTH(what_was_not_committed_never_happened),
+        BOTH(a_lease_is_recovered_with_who_holds_it_and_since_when),
+        BOTH(every_queue_is_recovered_under_its_name),
+        BOTH(bodies_and_addresses_are_bytes),
+        BOTH(an_end_is_found_with_its_whole_outcome),
+        BOTH(an_end_without_an_attempt_names_none),
+        BOTH(a_redriven_task_keeps_its_history),
+        BOTH(a_removed_task_leaves_nothing_and_frees_its_id),
+        BOTH(an_unknown_id_has_no_biography),
+        BOTH(a_page_holds_tasks_of_one_queue_only),
+        BOTH(a_page_of_large_bodies_ends_early_and_says_so),
+        BOTH(more_due_tasks_than_a_page_are_asked_for_again_at_once),
+        BOTH(a_scheduled_task_expires_too),
+        BOTH(dead_letters_are_listed_by_queue),
+        BOTH(housekeeping_goes_in_small_steps),
+        BOTH(retention_leaves_dead_letters_and_redriven_tasks_alone),
+        BOTH(to_remove_what_retention_has_removed_is_no_error),
+        cmocka_unit_test_setup_teardown(what_is_not_ours_is_refused_and_left_alone, set_up_sqlite,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
