@@ -72,8 +72,13 @@ static int open_store(broker_t *self)
 
 static void restore_queue(const stored_queue_t *queue, void *arg)
 {
-    core_restore_queue(((broker_t *)arg)->core, queue->id, queue->name, queue->waiting,
-                       queue->scheduled, queue->dead, queue->bytes);
+    core_restore_queue(((broker_t *)arg)->core, &(queue_stats_t){.id = queue->id,
+                                                                 .name = queue->name,
+                                                                 .waiting = queue->waiting,
+                                                                 .scheduled = queue->scheduled,
+                                                                 .dead = queue->dead,
+                                                                 .bytes = queue->bytes,
+                                                                 .oldest_ms = queue->oldest_ms});
 }
 
 static void restore_lease(loaded_t *loaded, void *arg)
@@ -149,7 +154,12 @@ static int open_http(broker_t *self)
     char problem[400];
     if (strcmp(self->config->http, "off") == 0)
         return EX_OK;
-    self->http = http_start(self->config->http, not_ready_reason, self, problem, sizeof problem);
+    http_config_t http = {.address = self->config->http,
+                          .not_ready_reason = not_ready_reason,
+                          .arg = self,
+                          .exchange = reactor_exchange(self->reactor),
+                          .db_path = self->config->db};
+    self->http = http_start(&http, problem, sizeof problem);
     if (self->http == NULL)
         return complain("cannot_serve_http", problem, EX_UNAVAILABLE);
     log_event(LOG_INFO, "serving_http", F_STR("address", self->config->http),

@@ -42,4 +42,9 @@
 #define LIMIT_LIST_ROWS         500         /* rows of one page of a listing */
 #define LIMIT_WAITERS           100000      /* clients waiting for outcomes at once */
 
+/*  What a scrape shows; the rest is summed up as "other". */
+#define LIMIT_METRIC_TASKS   500  /* task names with series of their own */
+#define LIMIT_METRIC_REASONS 32   /* reasons for each of them */
+#define LIMIT_METRIC_QUEUES  1000 /* queues with series of their own */
+
 #endif

@@ -74,16 +74,16 @@ void core_set_policies(core_t *self, const policy_t *policy, const named_policy_
         queue_set_policy(self, queue);
 }
 
-void core_restore_queue(core_t *self, uint32_t queue_id, const char *name, uint64_t waiting,
-                        uint64_t scheduled, uint64_t dead, uint64_t bytes)
+void core_restore_queue(core_t *self, const queue_stats_t *restored)
 {
-    queue_t *queue = queue_restore(self, queue_id, slice_str(name));
-    queue->waiting = waiting;
-    queue->scheduled = scheduled;
-    queue->dead = dead;
-    queue->bytes = bytes;
-    if (waiting)
-        queue->window.horizon = key_of(queue_id, LIMIT_PRIORITY, 0);
+    queue_t *queue = queue_restore(self, restored->id, slice_str(restored->name));
+    queue->waiting = restored->waiting;
+    queue->scheduled = restored->scheduled;
+    queue->dead = restored->dead;
+    queue->bytes = restored->bytes;
+    queue->oldest_ms = restored->oldest_ms;
+    if (queue->waiting)
+        queue->window.horizon = key_of(queue->id, LIMIT_PRIORITY, 0);
 }
 
 void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms)
@@ -328,7 +328,8 @@ void core_each_queue(const core_t *self, void (*each)(const queue_stats_t *, voi
                               .processing = queue->processing,
                               .dead = queue->dead,
                               .bytes = queue->bytes,
-                              .workers = queue->workers},
+                              .workers = queue->workers,
+                              .oldest_ms = queue_oldest_ms(queue)},
              arg);
 }
 

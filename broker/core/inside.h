@@ -53,6 +53,7 @@ struct queue {
     policy_t policy;
     window_t window;
     uint64_t waiting, scheduled, processing, dead, bytes;
+    int64_t oldest_ms;    /* as the store told at the start; until the window has tasks */
     subscription_t *open; /* workers with room, next first */
     uint32_t workers;
     bool runnable;
@@ -178,6 +179,7 @@ queue_t *queue_restore(core_t *core, uint32_t id, slice_t name);
 void queue_enter(core_t *core, task_t *task); /* a task became QUEUED */
 void queue_leave(core_t *core, task_t *task); /* out of the window */
 task_t *queue_head(queue_t *queue);
+int64_t queue_oldest_ms(const queue_t *queue);
 void queue_ask(core_t *core, queue_t *queue); /* page in when the window runs low */
 void queue_loaded(core_t *core, const event_t *event);
 void queue_set_policy(core_t *core, queue_t *queue);

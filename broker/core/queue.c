@@ -91,6 +91,19 @@ task_t *queue_head(queue_t *queue)
     return priority < 0 ? NULL : queue->window.lists[priority];
 }
 
+int64_t queue_oldest_ms(const queue_t *queue)
+{
+    int64_t oldest_ms = INT64_MAX;
+    for (int priority = 0; priority <= LIMIT_PRIORITY; priority++) {
+        const task_t *task = queue->window.lists[priority];
+        if (task && record_waits_since_ms(task->record) < oldest_ms)
+            oldest_ms = record_waits_since_ms(task->record);
+    }
+    if (oldest_ms != INT64_MAX)
+        return oldest_ms;
+    return queue->waiting ? queue->oldest_ms : 0;
+}
+
 static void window_insert(core_t *core, task_t *task)
 {
     window_t *window = &task->queue->window;

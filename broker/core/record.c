@@ -45,6 +45,12 @@ void record_unref(record_t **record)
     *record = NULL;
 }
 
+int64_t record_waits_since_ms(const record_t *record)
+{
+    const task_spec_t *spec = &record->spec;
+    return spec->run_at_ms > spec->created_ms ? spec->run_at_ms : spec->created_ms;
+}
+
 bool record_same_content(const task_spec_t *a, const task_spec_t *b)
 {
     return slice_eq(a->queue, b->queue) && slice_eq(a->task_name, b->task_name) &&

@@ -33,6 +33,8 @@ typedef struct record {
 record_t *record_new(const task_spec_t *spec, uint64_t seq, uint32_t queue_id);
 record_t *record_ref(record_t *record);
 void record_unref(record_t **record);
+/*  Since when the task waits to run: from its creation, or from when it was due. */
+int64_t record_waits_since_ms(const record_t *record);
 /*  Same content, for deduplication: queue, task_name, body, priority, max_retries, timeout. Times,
     delay and origin differ between honest repetitions and are not compared (docs/guarantees.md, 3).
  */

@@ -8,32 +8,91 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
+#include "broker/http/exposition.h"
 #include "common/mem.h"
 
-enum { CONNECTIONS_MAX = 64, IDLE_S = 30 };
+enum { CONNECTIONS_MAX = 64, IDLE_S = 30, SNAPSHOT_MS = 2000 };
 
 struct http {
     struct MHD_Daemon *daemon;
-    http_ready_fn not_ready_reason;
-    void *arg;
+    http_config_t config;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
+/* ---- answers -------------------------------------------------------------------------------- */
+
+/*  Takes `body`, which is malloc'd. */
+static enum MHD_Result answer_with(struct MHD_Connection *connection, unsigned status,
+                                   const char *type, char *body, size_t size)
 {
-    char body[128];
-    int size = snprintf(body, sizeof body, "%s\n", text);
     struct MHD_Response *response =
-        MHD_create_response_from_buffer((size_t)size, body, MHD_RESPMEM_MUST_COPY);
-    if (response == NULL)
+        MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(body);
         return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+    }
+    MHD_add_response_header(response, "Content-Type", type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, HEAD");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
+}
+
+/*  One line of text. */
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *body = mem_alloc(size + 1);
+    snprintf(body, size + 1, "%s\n", text);
+    return answer_with(connection, status, "text/plain; charset=utf-8", body, size);
+}
+
+static enum MHD_Result ready(const http_t *self, struct MHD_Connection *connection)
+{
+    const char *reason = self->config.not_ready_reason(self->config.arg);
+    return answer(connection, reason ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK,
+                  reason ? reason : "ok");
+}
+
+static double file_bytes(const char *path, const char *suffix)
+{
+    char *name = mem_alloc(strlen(path) + strlen(suffix) + 1);
+    sprintf(name, "%s%s", path, suffix);
+    struct stat about;
+    double bytes = stat(name, &about) == 0 ? (double)about.st_size : 0;
+    free(name);
+    return bytes;
+}
+
+static disk_usage_t disk_usage(const char *db_path)
+{
+    disk_usage_t usage = {file_bytes(db_path, ""), file_bytes(db_path, "-wal"), 0};
+    struct statvfs fs;
+    if (statvfs(db_path, &fs) == 0)
+        usage.free_bytes = (double)fs.f_bavail * (double)fs.f_frsize;
+    return usage;
+}
+
+static enum MHD_Result metrics(const http_t *self, struct MHD_Connection *connection)
+{
+    const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
+    exposition_format_t format = accept && strstr(accept, "application/openmetrics-text")
+                                     ? EXPOSITION_OPENMETRICS
+                                     : EXPOSITION_PROMETHEUS;
+    snapshot_t *snapshot = exchange_ask(self->config.exchange, SNAPSHOT_MS);
+    if (snapshot == NULL)
+        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the broker does not answer");
+    disk_usage_t usage = disk_usage(self->config.db_path);
+    size_t size;
+    char *text = exposition(snapshot, &usage, format, &size);
+    snapshot_destroy(&snapshot);
+    if (text == NULL)
+        return MHD_NO;
+    return answer_with(connection, MHD_HTTP_OK, exposition_type(format), text, size);
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url,
@@ -46,13 +105,15 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         return answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
     if (strcmp(url, "/livez") == 0)
         return answer(connection, MHD_HTTP_OK, "ok");
-    if (strcmp(url, "/readyz") == 0) {
-        const char *reason = self->not_ready_reason(self->arg);
-        return answer(connection, reason ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK,
-                      reason ? reason : "ok");
-    }
-    return answer(connection, MHD_HTTP_NOT_FOUND, "no such page; there are /livez and /readyz");
+    if (strcmp(url, "/readyz") == 0)
+        return ready(self, connection);
+    if (strcmp(url, "/metrics") == 0)
+        return metrics(self, connection);
+    return answer(connection, MHD_HTTP_NOT_FOUND,
+                  "no such page; there are /livez, /readyz and /metrics");
 }
+
+/* ---- life ----------------------------------------------------------------------------------- */
 
 /*  Splits "ADDR:PORT" and resolves it numerically; NULL when it is not of that form. */
 static struct addrinfo *parse_address(const char *address)
@@ -70,9 +131,9 @@ static struct addrinfo *parse_address(const char *address)
     return getaddrinfo(host, colon + 1, &hints, &found) == 0 ? found : NULL;
 }
 
-http_t *http_start(const char *address, http_ready_fn not_ready_reason, void *arg, char *problem,
-                   size_t problem_size)
+http_t *http_start(const http_config_t *config, char *problem, size_t problem_size)
 {
+    const char *address = config->address;
     struct addrinfo *where = parse_address(address);
     if (where == NULL) {
         snprintf(problem, problem_size, "%s is not ADDR:PORT with a numeric address", address);
@@ -80,8 +141,7 @@ http_t *http_start(const char *address, http_ready_fn not_ready_reason, void *ar
         return NULL;
     }
     http_t *self = mem_zalloc(sizeof *self);
-    self->not_ready_reason = not_ready_reason;
-    self->arg = arg;
+    self->config = *config;
     unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD;
     if (where->ai_family == AF_INET6)
         flags |= MHD_USE_IPv6;

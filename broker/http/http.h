@@ -1,10 +1,16 @@
-/*  The HTTP side: /livez and /readyz, served by libmicrohttpd's own thread from what the reactor
-    publishes; never the core. */
+/*  The HTTP side: health and metrics, served by libmicrohttpd's own thread from what the reactor
+    publishes; never the core.
+
+        GET /livez    200 while the process runs
+        GET /readyz   200, or 503 with one word: starting, draining, store_failed, disk_low
+        GET /metrics  for Prometheus; OpenMetrics where Accept asks for it */
 
 #ifndef REEVE_BROKER_HTTP_HTTP_H
 #define REEVE_BROKER_HTTP_HTTP_H
 
 #include <stddef.h>
+
+#include "broker/metrics/exchange.h"
 
 typedef struct http http_t;
 
@@ -12,10 +18,17 @@ typedef struct http http_t;
     thread at any time. */
 typedef const char *(*http_ready_fn)(void *arg);
 
-/*  Serves on "ADDR:PORT" (IPv4, or IPv6 in brackets; port 0 takes a free one). NULL when it cannot;
-    `problem` says why. */
-http_t *http_start(const char *address, http_ready_fn not_ready_reason, void *arg, char *problem,
-                   size_t problem_size);
+/*  All borrowed until http_stop. */
+typedef struct http_config {
+    const char *address; /* "ADDR:PORT": IPv4, or IPv6 in brackets; port 0 takes a free one */
+    http_ready_fn not_ready_reason;
+    void *arg;
+    exchange_t *exchange;
+    const char *db_path;
+} http_config_t;
+
+/*  NULL when it cannot serve; `problem` says why. */
+http_t *http_start(const http_config_t *config, char *problem, size_t problem_size);
 /*  The port that is served on. */
 int http_port(const http_t *self);
 void http_stop(http_t **self);

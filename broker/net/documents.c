@@ -131,8 +131,15 @@ char *document_task(const reactor_t *self, const biography_t *biography)
     return print(document);
 }
 
+/*  A list under way, and the time it is made at. */
+typedef struct listing {
+    cJSON *list;
+    int64_t now_ms;
+} listing_t;
+
 static void add_queue(const queue_stats_t *queue, void *arg)
 {
+    listing_t *listing = arg;
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "queue", queue->name);
     cJSON_AddNumberToObject(object, "waiting", (double)queue->waiting);
@@ -141,26 +148,24 @@ static void add_queue(const queue_stats_t *queue, void *arg)
     cJSON_AddNumberToObject(object, "dead", (double)queue->dead);
     cJSON_AddNumberToObject(object, "bytes", (double)queue->bytes);
     cJSON_AddNumberToObject(object, "workers", (double)queue->workers);
-    cJSON_AddItemToArray(arg, object);
+    if (queue->oldest_ms)
+        cJSON_AddNumberToObject(object, "oldest_age_s",
+                                (double)(listing->now_ms - queue->oldest_ms) / 1000);
+    cJSON_AddItemToArray(listing->list, object);
 }
 
 char *document_queues(const reactor_t *self)
 {
-    cJSON *list = cJSON_CreateArray();
-    core_each_queue(self->core, add_queue, list);
-    return print(list);
+    listing_t listing = {cJSON_CreateArray(), self->wall_ms};
+    core_each_queue(self->core, add_queue, &listing);
+    return print(listing.list);
 }
-
-typedef struct worker_list {
-    cJSON *list;
-    int64_t now_ms;
-} worker_list_t;
 
 static void add_worker(const worker_stats_t *worker, void *arg)
 {
     static const char *const protocols[] = {
         [PEER_REEVE] = "reeve", [PEER_MDP01] = "mdp01", [PEER_MDP02] = "mdp02"};
-    worker_list_t *workers = arg;
+    listing_t *listing = arg;
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "worker", worker->name);
     cJSON_AddStringToObject(object, "protocol", protocols[worker->kind]);
@@ -170,15 +175,15 @@ static void add_worker(const worker_stats_t *worker, void *arg)
     cJSON_AddNumberToObject(object, "prefetch", worker->prefetch);
     cJSON_AddNumberToObject(object, "processing", worker->processing);
     cJSON_AddNumberToObject(object, "last_heard_s",
-                            (double)(workers->now_ms - worker->last_heard_ms) / 1000);
-    cJSON_AddItemToArray(workers->list, object);
+                            (double)(listing->now_ms - worker->last_heard_ms) / 1000);
+    cJSON_AddItemToArray(listing->list, object);
 }
 
 char *document_workers(const reactor_t *self)
 {
-    worker_list_t workers = {cJSON_CreateArray(), self->now_ms};
-    core_each_worker(self->core, add_worker, &workers);
-    return print(workers.list);
+    listing_t listing = {cJSON_CreateArray(), self->now_ms};
+    core_each_worker(self->core, add_worker, &listing);
+    return print(listing.list);
 }
 
 char *document_dead(const page_t *page)

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <zmq.h>
 
+#include "broker/metrics/exchange.h"
 #include "broker/net/peers.h"
 #include "broker/net/reactor.h"
 #include "common/limits.h"
@@ -77,7 +78,9 @@ struct reactor {
     uint64_t refusals[REFUSAL_COUNT];
     log_limit_t refusal_limits[REFUSAL_COUNT];
     log_limit_t disconnect_limit;
-    int64_t next_expire_ms, next_disk_ms;
+    metrics_t metrics;
+    exchange_t *exchange;
+    int64_t started_ms, next_expire_ms, next_disk_ms;
     bool disk_low, failed;
     int stop_signals;
     int64_t stop_deadline_ms;
@@ -94,6 +97,12 @@ request_t *reactor_request(reactor_t *self, request_kind_t kind);
     conversation is over (EVENT_GOODBYE). */
 void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind);
 void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, const char *detail);
+
+/*  The reason as logs and metrics have it. Static. */
+const char *refusal_name(refusal_t why);
+
+/*  observe.c: what a scrape shows. The caller owns it. */
+snapshot_t *observe(const reactor_t *self);
 
 /*  send.c: frames out. */
 /*  False when the peer is gone or does not read; such peers are noted in self->partings. */

@@ -30,6 +30,11 @@ static const char *const refusal_names[] = {
 #undef X
 };
 
+const char *refusal_name(refusal_t why)
+{
+    return refusal_names[why];
+}
+
 void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, const char *detail)
 {
     int64_t suppressed;
@@ -91,11 +96,14 @@ static void to_peer(reactor_t *self, const effect_t *effect)
     peer_entry_t *peer = peers_find(&self->peers, effect->peer);
     bool answer = effect->kind == EFFECT_CONFIRM || effect->kind == EFFECT_REFUSE ||
                   effect->kind == EFFECT_DONE;
-    if ((peer == NULL || peer->mdp) && answer && titanic_answer(self, effect))
+    bool reeve = peer && !peer->mdp;
+    if (effect->kind == EFFECT_REFUSE && !reeve)
+        self->metrics.refused[effect->refuse.error]++;
+    if (!reeve && answer && titanic_answer(self, effect))
         return;
     if (peer == NULL)
         return;
-    if (!peer->mdp)
+    if (reeve)
         reeve_send(self, peer, effect);
     else if (peer->mdp_worker)
         mdp_send(self, peer, effect);
@@ -182,12 +190,22 @@ static void answer_document(reactor_t *self, const request_t *request)
     free(json);
 }
 
+static void count_batch(reactor_t *self, const batch_t *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->items[i].kind == REQUEST_EFFECT && batch->items[i].effect.kind == EFFECT_CHANGE)
+            metrics_change(&self->metrics, &batch->items[i].effect.change);
+    if (batch->transaction_changes)
+        metrics_commit(&self->metrics, batch->commit_us, batch->transaction_changes);
+}
+
 /*  The answers come before the news that the batch is durable: what was read is older than changes
     that came after the question, and the core recognises it by the tasks that it remembers until
     their changes are durable. */
 static void take_batch(reactor_t *self, batch_t *batch)
 {
     narrate_batch(batch);
+    count_batch(self, batch);
     if (batch->ids)
         id_filter_apply(self->ids, &batch->ids);
     for (size_t i = 0; i < batch->count; i++) {
@@ -340,6 +358,7 @@ static void drain_router(reactor_t *self)
             reactor_refuse(self, REFUSAL_TOO_MANY_FRAMES, NULL, "1024 frames at most");
             continue;
         }
+        self->metrics.messages_in++;
         if (count > 1)
             take_message(self, (size_t)count);
         for (int k = 0; k < count; k++)
@@ -467,6 +486,10 @@ static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
     if (self->now_ms >= core_next_deadline(self->core))
         reactor_step(self, &(event_t){.kind = EVENT_TICK});
     housekeeping(self);
+    if (exchange_wanted(self->exchange)) {
+        snapshot_t *snapshot = observe(self);
+        exchange_give(self->exchange, &snapshot);
+    }
     speak(self);
     hand_over(self);
 }
@@ -485,6 +508,11 @@ int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg)
 size_t reactor_unwritten(const reactor_t *self)
 {
     return self->outstanding;
+}
+
+exchange_t *reactor_exchange(const reactor_t *self)
+{
+    return self->exchange;
 }
 
 health_t reactor_health(const reactor_t *self)
@@ -545,7 +573,9 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     self->core = core;
     self->store = store;
     self->notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->exchange = exchange_new(self->notify_fd);
     self->signal_fd = open_signals();
+    metrics_init(&self->metrics);
     peers_init(&self->peers, LIMIT_PEERS);
     uuid7_init(&self->uuids);
     self->ids = id_filter_new();
@@ -554,6 +584,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     if (known)
         id_filter_apply(self->ids, &known);
     read_clocks(self);
+    self->started_ms = self->now_ms;
     if (!open_router(self, problem, problem_size)) {
         reactor_destroy(&self);
         return NULL;
@@ -577,6 +608,8 @@ void reactor_destroy(reactor_t **self_p)
     titanic_free_all(self);
     peers_fini(&self->peers);
     id_filter_destroy(&self->ids);
+    metrics_fini(&self->metrics);
+    exchange_destroy(&self->exchange);
     free(self->partings);
     if (self->router)
         zmq_close(self->router);

@@ -7,6 +7,7 @@
 #define REEVE_BROKER_NET_REACTOR_H
 
 #include "broker/core/core.h"
+#include "broker/metrics/exchange.h"
 #include "broker/store/writer.h"
 
 typedef struct reactor reactor_t;
@@ -40,6 +41,8 @@ int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg);
 /*  Batches that the writer has not given back. Above 0 after reactor_run where it did not wait for
     them: a second signal came, or the disk took too long. */
 size_t reactor_unwritten(const reactor_t *self);
+/*  Where other threads ask for snapshots while the reactor lives. */
+exchange_t *reactor_exchange(const reactor_t *self);
 /*  Any thread. */
 health_t reactor_health(const reactor_t *self);
 void reactor_destroy(reactor_t **self);

@@ -97,6 +97,7 @@ void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *me
 void reeve_error(reactor_t *self, peer_entry_t *peer, uint64_t corr, reeve_error_t error,
                  const char *text, int64_t retry_after_ms)
 {
+    self->metrics.refused[error]++;
     reeve_message(self, peer,
                   &(wire_message_t){.command = WIRE_ERROR,
                                     .corr = corr,

@@ -18,6 +18,7 @@ bool send_to_id(reactor_t *self, slice_t routing_id, const slice_t *frames, size
     for (size_t i = 0; i < count; i++)
         if (!send_one(self, frames[i], i + 1 < count ? ZMQ_SNDMORE : 0))
             return false;
+    self->metrics.messages_out++;
     return true;
 }
 

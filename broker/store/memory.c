@@ -484,9 +484,16 @@ static int recover(store_t *store, const store_recovery_t *recovery)
 {
     memory_store_t *self = self_of(store);
     self->identity.epoch++;
-    for (size_t i = 0; i < self->queue_count; i++)
-        if (self->queues[i].name)
-            recovery->queue(&self->queues[i], recovery->arg);
+    for (size_t i = 0; i < self->queue_count; i++) {
+        if (self->queues[i].name == NULL)
+            continue;
+        page_t first = {0};
+        read_page(self, &self->ready, key_of(self->queues[i].id, 15, 0),
+                  key_of(self->queues[i].id + 1, 15, 0), 1, &first);
+        self->queues[i].oldest_ms = first.count ? record_waits_since_ms(first.items[0].record) : 0;
+        page_fini(&first);
+        recovery->queue(&self->queues[i], recovery->arg);
+    }
     for (node_t *node = self->by_seq; node; node = node->by_seq.next) {
         if (node->state != REEVE_STATE_PROCESSING)
             continue;

@@ -208,14 +208,16 @@ static int get_keys(sqlite_store_t *self, statement_t statement, uint64_t *keys,
     return row < 0 ? STORE_FAILED : STORE_OK;
 }
 
-int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out)
+/*  Up to `limit` waiting tasks of a queue behind the key `after`, in the order of running. */
+static int read_page(sqlite_store_t *self, uint32_t queue_id, uint64_t after, size_t limit,
+                     page_t *out)
 {
-    sqlite_store_t *self = self_of(store);
     size_t bytes = 0;
     int row;
-    bind_int(self, ST_PAGE_READY, 1, (int64_t)after);
+    uint64_t first = key_of(queue_id, 15, 0);
+    bind_int(self, ST_PAGE_READY, 1, (int64_t)(after > first ? after : first));
     bind_int(self, ST_PAGE_READY, 2, (int64_t)key_of(queue_id + 1, 15, 0));
-    bind_int(self, ST_PAGE_READY, 3, LIMIT_PAGE_TASKS);
+    bind_int(self, ST_PAGE_READY, 3, (int64_t)limit);
     while ((row = sqlite_row(self, ST_PAGE_READY)) == 1) {
         if (bytes > PAGE_BYTES) {
             out->more = true;
@@ -228,8 +230,13 @@ int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out)
         loaded->tries = read_tries(self, ST_PAGE_READY, TRIES_COLUMN);
         bytes += loaded->record->spec.body.size;
     }
-    out->more = out->more || out->count == LIMIT_PAGE_TASKS;
+    out->more = out->more || out->count == limit;
     return row < 0 ? STORE_FAILED : STORE_OK;
+}
+
+int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out)
+{
+    return read_page(self_of(store), queue_id, after, LIMIT_PAGE_TASKS, out);
 }
 
 static int next_time(sqlite_store_t *self, statement_t statement, int64_t after_ms,
@@ -345,6 +352,17 @@ static void remember_queue(sqlite_store_t *self, const stored_queue_t *queue)
                                                    .bytes = (int64_t)queue->bytes};
 }
 
+/*  Since when the queue's next task waits. */
+static int get_oldest(sqlite_store_t *self, stored_queue_t *queue)
+{
+    page_t page = {0};
+    int rc = queue->waiting ? read_page(self, queue->id, 0, 1, &page) : STORE_OK;
+    if (page.count)
+        queue->oldest_ms = record_waits_since_ms(page.items[0].record);
+    page_fini(&page);
+    return rc;
+}
+
 static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery)
 {
     sqlite3_stmt *st = NULL;
@@ -360,6 +378,8 @@ static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery
                                 .dead = (uint64_t)sqlite3_column_int64(st, 4),
                                 .bytes = (uint64_t)sqlite3_column_int64(st, 5)};
         remember_queue(self, &queue);
+        if (get_oldest(self, &queue) != STORE_OK)
+            break;
         recovery->queue(&queue, recovery->arg);
     }
     sqlite3_finalize(st);

@@ -18,6 +18,7 @@ typedef struct stored_queue {
     uint32_t id;
     const char *name;
     uint64_t waiting, scheduled, dead, bytes;
+    int64_t oldest_ms; /* since when the first task to run has been waiting; 0: none waits */
 } stored_queue_t;
 
 typedef struct store_recovery {

@@ -123,12 +123,15 @@ static void write_batches(writer_t *self, batch_t *batches)
     int64_t start_us = clock_mono_us();
     /* After a failure nothing is written or confirmed any more (docs/guarantees.md, 7). */
     self->failed = self->failed || transact(self, batches) != STORE_OK;
-    int64_t commit_us = clock_mono_us() - start_us;
+    uint64_t changes = 0;
     for (batch_t *batch = batches; batch; batch = batch->next) {
         batch->failed = self->failed;
-        batch->commit_us = commit_us;
-        if (batch->next == NULL && !self->failed)
-            batch->ids = self->store->ops->id_update(self->store);
+        changes += batch->changes;
+        if (batch->next || self->failed)
+            continue;
+        batch->commit_us = clock_mono_us() - start_us;
+        batch->transaction_changes = changes;
+        batch->ids = self->store->ops->id_update(self->store);
     }
 }
 

@@ -35,11 +35,13 @@ typedef struct request {
 typedef struct batch {
     request_t *items;
     size_t count, capacity;
-    uint64_t changes;  /* how many of the items are changes */
-    size_t bytes;      /* bodies and results in them */
-    id_update_t *ids;  /* for the id filter; NULL mostly; the receiver takes it */
-    bool failed;       /* the store failed; nothing of this batch may be believed */
-    int64_t commit_us; /* how long begin … commit took */
+    uint64_t changes; /* how many of the items are changes */
+    size_t bytes;     /* bodies and results in them */
+    id_update_t *ids; /* for the id filter; NULL mostly; the receiver takes it */
+    bool failed;      /* the store failed; nothing of this batch may be believed */
+    /* In the last batch of a transaction, else 0: how long it took, and all its changes. */
+    int64_t commit_us;
+    uint64_t transaction_changes;
     struct batch *next;
 } batch_t;
 

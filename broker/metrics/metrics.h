@@ -1,0 +1,87 @@
+/*  What the broker counts while it works, for Prometheus.
+
+    The reactor's thread counts; a copy (snapshot.h) is what others see. Task names, queues and reasons
+    come from peers, so their number is bounded: what is beyond goes to "other", and that is counted,
+    too. No task id is ever a label. */
+
+#ifndef REEVE_BROKER_METRICS_METRICS_H
+#define REEVE_BROKER_METRICS_METRICS_H
+
+#include <uthash.h>
+
+#include "broker/core/record.h"
+#include "reeve/error.h"
+
+enum { HISTOGRAM_BOUNDS = 16, METRIC_ERRORS = REEVE_ERR_CLOSED + 1 };
+
+/*  Observations by size. counts[i] are those up to the kind's bound i, not cumulated; the last ones
+    are beyond all bounds. */
+typedef struct histogram {
+    uint64_t counts[HISTOGRAM_BOUNDS + 1];
+    double sum;
+} histogram_t;
+
+/*  The bounds that a histogram is made with. */
+typedef enum histogram_kind {
+    HISTOGRAM_DURATION, /* of an attempt, seconds: 5 ms … 1 h */
+    HISTOGRAM_AGE,      /* waits and whole lives, seconds: 5 ms … 1 day */
+    HISTOGRAM_COMMIT,   /* of a transaction, seconds: 50 µs … 5 s */
+    HISTOGRAM_BATCH,    /* changes in a transaction: 1 … 32768 */
+} histogram_kind_t;
+
+/*  HISTOGRAM_BOUNDS ascending numbers. */
+const double *histogram_bounds(histogram_kind_t kind);
+void histogram_add(histogram_t *self, histogram_kind_t kind, double value);
+uint64_t histogram_count(const histogram_t *self);
+
+/*  A bounded list of counts by reason. */
+typedef struct reasons {
+    struct reason {
+        char *name;
+        uint64_t count;
+    } * items;
+    size_t count;
+} reasons_t;
+
+/*  By task name. */
+typedef struct task_metrics {
+    char *name;
+    histogram_t duration; /* attempts whose end a worker reported, as the worker measured them */
+    reasons_t failures;
+    UT_hash_handle hh;
+} task_metrics_t;
+
+/*  By queue, as far as it is counted here; the core knows the rest. */
+typedef struct queue_metrics {
+    uint64_t submitted, started, succeeded, failed, cancelled, expired;
+    histogram_t wait; /* from submission, or from when it was due, to the first attempt */
+    histogram_t life; /* from submission to the end */
+    reasons_t retries;
+} queue_metrics_t;
+
+/*  Labels whose values had to go to "other". */
+typedef enum label { LABEL_TASK, LABEL_REASON, LABEL_QUEUE, LABELS } label_t;
+
+typedef struct metrics {
+    task_metrics_t *tasks;   /* by name */
+    queue_metrics_t *queues; /* by queue id */
+    uint32_t queue_capacity;
+    histogram_t commit_s, commit_changes;
+    uint64_t refused[METRIC_ERRORS]; /* by reeve_error_t */
+    uint64_t messages_in, messages_out;
+    uint64_t into_other[LABELS];
+} metrics_t;
+
+void metrics_init(metrics_t *self);
+void metrics_fini(metrics_t *self);
+
+/*  A change that is durable. */
+void metrics_change(metrics_t *self, const change_t *change);
+/*  A transaction that is durable. */
+void metrics_commit(metrics_t *self, int64_t commit_us, uint64_t changes);
+
+/*  Deep copies, for snapshots. */
+reasons_t reasons_copy(const reasons_t *self);
+void reasons_fini(reasons_t *self);
+
+#endif
