@@ -35,6 +35,7 @@ typedef enum refusal {
 /*  A Titanic request whose answer has to be turned into a Majordomo reply. */
 typedef struct call {
     uint64_t corr;
+    peer_t peer;
     enum { CALL_REQUEST, CALL_REPLY, CALL_CLOSE } kind;
     wire_buffer_t reply_to;
     char *service;

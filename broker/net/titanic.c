@@ -12,6 +12,7 @@ static call_t *call_new(reactor_t *self, const peer_entry_t *peer, const mdp_mes
 {
     call_t *call = mem_zalloc(sizeof *call);
     call->corr = ++self->last_call;
+    call->peer = peer->handle;
     call->service = mem_strndup(request->service.data, request->service.size);
     mdp_address(peer, request, &call->reply_to);
     HASH_ADD(hh, self->calls, corr, sizeof call->corr, call);
@@ -114,7 +115,7 @@ void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *r
 bool titanic_answer(reactor_t *self, const effect_t *effect)
 {
     call_t *call = call_find(self, effect->corr);
-    if (call == NULL)
+    if (call == NULL || call->peer != effect->peer)
         return false;
     if (effect->kind == EFFECT_CONFIRM && call->kind == CALL_REQUEST) {
         char uuid[33];
