@@ -182,6 +182,8 @@ static void worker_reply(reactor_t *self, peer_entry_t *peer, const mdp_message_
 
 static void worker_message(reactor_t *self, peer_entry_t *peer, const mdp_message_t *message)
 {
+    peer->version = message->version;
+    peer->delimiter = message->delimiter;
     switch (message->kind) {
     case MDP_WORKER_READY:
         worker_ready(self, peer, message);
@@ -214,8 +216,6 @@ void mdp_receive(reactor_t *self, peer_entry_t *peer, const slice_t *frames, siz
             end_conversation(self, peer);
         return;
     }
-    peer->version = message.version;
-    peer->delimiter = message.delimiter;
     switch (message.kind) {
     case MDP_CLIENT_REQUEST:
         client_request(self, peer, &message);

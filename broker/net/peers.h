@@ -29,7 +29,7 @@ typedef struct peer_entry {
     uint8_t id[ROUTING_ID_BYTES];
     bool mdp;                    /* spoke Majordomo last */
     bool mdp_worker;             /* has sent READY over Majordomo */
-    mdp_version_t version;       /* of the Majordomo it speaks */
+    mdp_version_t version;       /* of its last message as a worker */
     bool delimiter;              /* it puts an empty frame before the header */
     bool said_hello, was_worker; /* of our own protocol */
     int strays;                  /* unknown tokens since the last known one or heartbeat */

@@ -336,16 +336,21 @@ static void take_message(reactor_t *self, size_t count)
         return;
     }
     const slice_t *frames = self->frames + 1;
-    bool is_mdp = mdp_is_mdp(frames, count - 1);
-    if (count == 2 && wire_is_reeve(frames[0])) {
-        peer->mdp = false;
-        reeve_receive(self, peer, frames[0]);
-    } else if (is_mdp) {
-        peer->mdp = true;
-        mdp_receive(self, peer, frames, count - 1);
-    } else {
+    bool is_reeve = count == 2 && wire_is_reeve(frames[0]);
+    bool is_mdp = !is_reeve && mdp_is_mdp(frames, count - 1);
+    if (!is_reeve && !is_mdp) {
         reactor_refuse(self, REFUSAL_NOT_A_PROTOCOL, peer, "neither REEVE1 nor Majordomo");
+        return;
     }
+    if (is_mdp != peer->mdp && core_is_worker(self->core, peer->handle)) {
+        reactor_refuse(self, REFUSAL_UNEXPECTED, peer, "a worker keeps to its protocol");
+        return;
+    }
+    peer->mdp = is_mdp;
+    if (is_mdp)
+        mdp_receive(self, peer, frames, count - 1);
+    else
+        reeve_receive(self, peer, frames[0]);
 }
 
 static void drain_router(reactor_t *self)
