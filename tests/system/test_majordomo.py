@@ -774,6 +774,39 @@ class Quirks(MajordomoTest):
         self.serve_one(broker, worker)
 
 
+    def test_a_worker_keeps_to_its_protocol(self):
+        broker = self.broker()
+        with ReevePeer(broker.tcp) as reeve:
+            reeve.ready("w", "here")
+            for frames in (["MDPW01"], ["", "MDPW02", b"\x01", "x"], ["MDPC01", "mmi.none", "x"]):
+                reeve.send_raw(*frames)
+            broker.refused("unexpected_command")
+            with mdp.Client02(broker.tcp) as client:
+                client.send("here", "x")
+                reeve.settle(reeve.delivery()["token"])
+                reeve.expect("SETTLED")
+        for version, worker_class in WORKERS.items():
+            with self.subTest(version=version):
+                worker = self.peer(worker_class, broker.tcp, f"q{version}")
+                self.serve_one(broker, worker)
+                worker.send_raw("REEVE1\x01")
+                worker.send_raw("REEVE1\xff")
+                self.serve_one(broker, worker)
+
+    def test_a_worker_may_ask_in_the_other_version(self):
+        broker = self.broker()
+        for version, worker_class in WORKERS.items():
+            with self.subTest(version=version):
+                worker = self.peer(worker_class, broker.tcp, f"q{version}")
+                head = ["", "MDPC01"] if version == 2 else ["MDPC02", b"\x01"]
+                worker.send_raw(*head, "mmi.service", worker.service)
+                reply = worker.recv_raw()
+                while reply[-1] != b"200":
+                    self.assertIn(worker.HEADER, reply)  # a heartbeat, in its own version
+                    reply = worker.recv_raw()
+                self.serve_one(broker, worker)
+
+
 class Sizes(MajordomoTest):
     def test_as_many_frames_as_the_limit_says(self):
         broker = self.broker()
