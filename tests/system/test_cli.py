@@ -1,0 +1,360 @@
+"""The command `reeve`, verb by verb, as its manual describes it. Usage: test_cli.py BUILD_DIR"""
+
+import json
+
+import mdp_harness as harness
+from programs import (
+    EX_DATAERR,
+    EX_NOINPUT,
+    EX_TEMPFAIL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    REEVE,
+    ProgramTest,
+    run,
+)
+
+ENDED_BADLY, REFUSED = 1, 2
+BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
+VERBS = ("submit", "status", "wait", "result", "cancel", "queues", "workers", "dead")
+
+
+class CommandLine(ProgramTest):
+    def test_help_lists_the_verbs_and_each_has_its_own(self):
+        for arguments in (["help"], ["--help"]):
+            done = run(REEVE, *arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            for verb in VERBS:
+                self.assertIn(f"\n  {verb} ", done.stdout)
+        for verb in VERBS:
+            done = run(REEVE, verb, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertTrue(done.stdout.startswith(f"Usage: reeve {verb}"), done.stdout)
+            self.assertEqual(run(REEVE, "help", verb).stdout, done.stdout)
+
+    def test_version_is_one_line(self):
+        self.assertRegex(run(REEVE, "--version").stdout, r"^reeve \d+\.\d+\.\d+\n$")
+
+    def test_a_wrong_command_line_is_told_with_the_word_that_is_wrong(self):
+        for arguments, named in (
+            ([], "Usage: reeve"),
+            (["sumbit", "x"], "did you mean 'submit'"),
+            (["frobnicate"], "there is no verb 'frobnicate'"),
+            (["--bogus", "queues"], "--bogus"),
+            (["queues", "--bogus"], "--bogus"),
+            (["--broker", "somewhere", "queues"], "somewhere"),
+            (["--connect-timeout", "5", "queues"], "'5'"),
+            (["submit"], "TASK_NAME is missing"),
+            (["submit", "a", "b"], "'b' is one operand too many"),
+            (["submit", "a", "--priority", "10"], "--priority: '10' is not in 0..9"),
+            (["submit", "a", "--timeout", "10"], "--timeout: '10' is not a duration"),
+            (["submit", "a", "--run-at", "noon"], "--run-at: 'noon' is not a time"),
+            (["submit", "a", "--wait-timeout", "1s"], "--wait-timeout is for --wait"),
+            (["submit", "a", "--delay", "1s", "--run-at", "2999-01-01T00:00:00Z"], "either"),
+            (["submit", "a", "--batch", "b"], "--batch is for --file"),
+            (["submit", "a", "--file", "f"], "--file goes with no other"),
+            (["status"], "ID is missing"),
+            (["wait"], "ID is missing"),
+            (["result"], "ID is missing"),
+            (["cancel"], "ID is missing"),
+            (["dead"], "one of list, show, retry, purge is missing"),
+            (["dead", "bury"], "'bury' is not one of"),
+            (["dead", "show"], "ID is missing"),
+            (["dead", "retry"], "give either ID, --queue or --all"),
+            (["dead", "purge", "--all"], "--yes is needed"),
+        ):
+            with self.subTest(arguments=arguments):
+                done = run(REEVE, *arguments)
+                self.assertEqual((done.returncode, done.stdout), (EX_USAGE, ""), done.stderr)
+                self.assertIn(named, done.stderr)
+
+
+class CliTest(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.started = self.broker()
+        self.endpoint = self.started.ipc
+
+    def run_reeve(self, *arguments, status=0, stdin=None):
+        done = run(REEVE, "--broker", self.endpoint, *arguments, stdin=stdin)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done
+
+    def fail_task(self, *options):
+        """A task that is a dead letter; returns its id."""
+        task_id = self.submit(self.endpoint, "echo oh >&2; exit 3", "--max-retries", 0, *options)
+        self.wait_for_end(self.endpoint, task_id, status=ENDED_BADLY)
+        return task_id
+
+
+class Submit(CliTest):
+    def test_it_prints_the_id_when_the_broker_has_the_task(self):
+        done = self.run_reeve("submit", "job", "--queue", "email", "--id", "my-1")
+        self.assertEqual((done.stdout, done.stderr), ("my-1\n", ""))
+        made = self.run_reeve("submit", "job").stdout.strip()
+        self.assertRegex(made, r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$")
+        (confirmed,) = self.reeve_json(self.endpoint, "submit", "job", "--id", "my-2")
+        self.assertEqual(confirmed, {"id": "my-2", "duplicate": False, "durability": "fsync"})
+
+    def test_the_same_again_is_confirmed_and_other_content_is_a_conflict(self):
+        task = ("submit", "job", "--id", "once", "--args", "[1]")
+        self.run_reeve(*task)
+        (confirmed,) = self.reeve_json(self.endpoint, *task)
+        self.assertTrue(confirmed["duplicate"])
+        done = self.run_reeve("submit", "job", "--id", "once", "--args", "[2]", status=REFUSED)
+        self.assertIn("once: ", done.stderr)
+        self.assertIn("(conflict)", done.stderr)
+        self.assertEqual(self.queues(self.endpoint)["default"]["waiting"], 1)
+
+    def test_what_the_options_say_is_in_the_task(self):
+        self.run_reeve(
+            *("submit", "job", "--id", "a", "--queue", "q", "--args", "[1]", "--kwargs", '{"b": 2}'),
+            *("--headers", '{"h": "v"}', "--max-retries", 5, "--timeout", "10s", "--priority", 4),
+            *("--backoff", "2s", "--origin", "web", "--expires-at", "2999-01-01T00:00:00Z"),
+        )
+        task = self.status(self.endpoint, "a")["task"]
+        self.assertEqual(
+            {k: task[k] for k in ("args", "kwargs", "headers", "max_retries", "priority", "origin")},
+            {
+                **{"args": [1], "kwargs": {"b": 2}, "headers": {"h": "v"}, "max_retries": 5},
+                **{"priority": 4, "origin": "web"},
+            },
+        )
+        self.assertEqual((task["queue"], task["expires_at"]), ("q", "2999-01-01T00:00:00.000Z"))
+
+    def test_bad_data_is_told(self):
+        for arguments, named in (
+            (["job", "--args", "{}"], "--args must be a JSON array"),
+            (["job", "--kwargs", "[1"], "--kwargs a JSON object"),
+            (["job", "--id", "a b"], "(bad_id)"),
+            (["job", "--queue", "a\nb"], "(bad_queue)"),
+            (["a\nb"], "(bad_name)"),
+        ):
+            with self.subTest(arguments=arguments):
+                done = self.run_reeve("submit", *arguments, status=EX_DATAERR)
+                self.assertIn(named, done.stderr)
+
+    def test_wait_prints_the_result_or_tells_the_failure(self):
+        self.worker(self.endpoint, "default", *BY_NAME)
+        done = self.run_reeve("submit", "echo '[1]'", "--wait")
+        self.assertEqual((done.stdout, done.stderr), ("[1]\n", ""))
+        done = self.run_reeve(
+            *("submit", "echo why >&2; exit 65", "--wait", "--wait-timeout", "1h"), status=1
+        )
+        self.assertEqual(done.stdout, "")
+        self.assertIn("rejected", done.stderr)
+        self.assertIn("why", done.stderr)
+        (end,) = self.reeve_json(self.endpoint, "submit", "echo 7", "--wait")
+        self.assertEqual((end["state"], end["result"], end["attempts"]), ("success", 7, 1))
+
+    def test_the_end_of_the_waiting_leaves_the_task_alone(self):
+        arguments = ("submit", "job", "--id", "slow", "--wait", "--wait-timeout", "200ms")
+        done = self.run_reeve(*arguments, status=EX_TEMPFAIL)
+        self.assertIn("slow: not ended yet", done.stderr)
+        self.assertEqual(self.status(self.endpoint, "slow")["state"], "queued")
+
+    def test_a_delayed_task_is_scheduled_and_runs_when_it_is_due(self):
+        self.run_reeve("submit", "true", "--id", "far", "--delay", "1h")
+        self.run_reeve("submit", "true", "--id", "near", "--delay", "300ms")
+        self.worker(self.endpoint, "default", *BY_NAME)
+        self.wait_for_end(self.endpoint, "near")
+        self.assertEqual(self.status(self.endpoint, "far")["state"], "scheduled")
+        self.assertEqual(self.queues(self.endpoint)["default"]["scheduled"], 1)
+
+    def test_higher_priorities_run_first(self):
+        for priority in (0, 9, 5, 9):
+            self.run_reeve("submit", "job", "--priority", priority, "--args", f"[{priority}]")
+        log = self.file("log", "")
+        script = f"""grep -o '"args":[^]]*' >>{log}"""
+        self.worker(self.endpoint, "default", "-c", 1, "--", "sh", "-c", script)
+        self.eventually(lambda: len(log.read_text().splitlines()) == 4, "not all were run")
+        self.assertEqual([line[-1] for line in log.read_text().splitlines()], list("9950"))
+
+
+class SubmitFile(CliTest):
+    def test_refused_lines_are_listed_and_the_others_are_submitted(self):
+        path = self.file(
+            "tasks",
+            '{"id": "a", "task_name": "job"}\n\nnot json\n{"task_name": 1}\n'
+            '{"task_name": "job", "colour": "red"}\n{"id": "b", "task_name": "job"}',
+        )
+        done = self.run_reeve("submit", "--file", path, status=ENDED_BADLY)
+        told = done.stderr.splitlines()
+        self.assertEqual([line.split(": ")[0] for line in told], [f"{path}:{n}" for n in (3, 4, 5)])
+        self.assertIn("colour", told[2])
+        self.assertRegex(done.stdout, r"^2 confirmed \(0 of them known before\), 3 refused in ")
+        objects = self.objects(
+            self.run_reeve("--json", "submit", "--file", path, status=ENDED_BADLY).stdout
+        )
+        self.assertEqual(
+            objects.pop(), {"confirmed": 2, "duplicates": 2, "refused": 3, "unconfirmed": 0}
+        )
+        self.assertEqual({o["line"]: o.get("id") for o in objects if "id" in o}, {1: "a", 6: "b"})
+        self.assertEqual(sorted(o["line"] for o in objects if "error" in o), [3, 4, 5])
+
+    def test_standard_input_is_a_file_too(self):
+        text = "".join(json.dumps({"task_name": "job", "id": f"t{i}"}) + "\n" for i in range(5000))
+        done = self.run_reeve("submit", "--file", "-", stdin=text)
+        self.assertRegex(done.stdout, "^5000 confirmed")
+        self.assertEqual(self.queues(self.endpoint)["default"]["waiting"], 5000)
+
+    def test_a_batch_makes_ids_that_are_the_same_when_it_is_run_again(self):
+        path = self.file("tasks", '{"task_name": "a"}\n{"task_name": "a"}\n')
+        self.run_reeve("submit", "--file", path, "--batch", "monday")
+        again = self.run_reeve("submit", "--file", path, "--batch", "monday")
+        self.assertRegex(again.stdout, r"^2 confirmed \(2 of them known before\)")
+        other = self.run_reeve("submit", "--file", path, "--batch", "tuesday")
+        self.assertRegex(other.stdout, r"^2 confirmed \(0 of them known before\)")
+
+    def test_a_file_that_is_not_there(self):
+        path = self.file("none")
+        done = self.run_reeve("submit", "--file", path, status=EX_NOINPUT)
+        self.assertIn(f"{path}: No such file or directory", done.stderr)
+
+
+class Ends(CliTest):
+    def test_status_shows_the_task_and_its_attempts(self):
+        self.worker(self.endpoint, "default", "--name", "w", *BY_NAME)
+        task_id = self.fail_task("--origin", "web")
+        document = self.status(self.endpoint, task_id)
+        self.assertEqual(
+            (document["state"], document["reason"], document["error"], document["traceback"]),
+            ("failed", "exit_3", "oh", "oh\n"),
+        )
+        self.assertEqual([h["worker"] for h in document["history"]], ["w"])
+        text = self.run_reeve("status", task_id).stdout
+        for part in (task_id, "failed", "exit_3", "oh", "web"):
+            self.assertIn(part, text)
+
+    def test_wait_tells_each_task_and_exits_with_the_worst(self):
+        self.worker(self.endpoint, "default", *BY_NAME)
+        good, bad = self.submit(self.endpoint, "true"), self.fail_task()
+        done = self.run_reeve("wait", good, bad, status=ENDED_BADLY)
+        states = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
+        self.assertEqual(states, {good: "success", bad: "failed"})
+        done = self.run_reeve("wait", good, "unheard-of", bad, status=REFUSED)
+        self.assertIn("unheard-of: ", done.stderr)
+        waiting = self.submit(self.endpoint, "job", "--queue", "nobody")
+        self.run_reeve("wait", "--timeout", "100ms", waiting, status=EX_TEMPFAIL)
+
+    def test_result_is_the_bytes_or_the_failure(self):
+        self.worker(self.endpoint, "default", *BY_NAME)
+        good = self.submit(self.endpoint, "printf '{\"a\":   1}'")
+        self.wait_for_end(self.endpoint, good)
+        self.assertEqual(self.run_reeve("result", good).stdout, '{"a":   1}\n')
+        done = self.run_reeve("result", self.fail_task(), status=ENDED_BADLY)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("exit_3", done.stderr)
+        waiting = self.submit(self.endpoint, "job", "--queue", "nobody")
+        done = self.run_reeve("result", waiting, status=EX_TEMPFAIL)
+        self.assertIn("not ended yet: queued", done.stderr)
+
+    def test_cancel_ends_a_waiting_task_once(self):
+        task_id = self.submit(self.endpoint, "job")
+        (cancelled,) = self.reeve_json(self.endpoint, "cancel", task_id)
+        self.assertEqual(cancelled, {"id": task_id, "state": "cancelled", "was": "queued"})
+        self.assertEqual(self.status(self.endpoint, task_id)["state"], "cancelled")
+        done = self.run_reeve("cancel", task_id, status=REFUSED)
+        self.assertIn("(wrong_state)", done.stderr)
+
+    def test_an_unknown_task_is_unknown_to_every_verb(self):
+        for verb in (["status"], ["result"], ["wait"], ["cancel"], ["dead", "show"]):
+            done = self.run_reeve(*verb, "unheard-of", status=REFUSED)
+            self.assertIn("unheard-of: ", done.stderr)
+            self.assertIn("(unknown_task)", done.stderr)
+
+
+class Lists(CliTest):
+    def test_queues_and_workers(self):
+        for _ in range(3):
+            self.submit(self.endpoint, "job", "--queue", "email")
+        self.submit(self.endpoint, "job", "--queue", "email", "--delay", "1h")
+        self.worker(self.endpoint, "sms", "--name", "w", "--prefetch", 7, *BY_NAME)
+        email = self.queues(self.endpoint)["email"]
+        self.assertEqual(
+            [email[k] for k in ("waiting", "scheduled", "processing", "dead", "workers")],
+            [3, 1, 0, 0, 0],
+        )
+        self.assertGreaterEqual(email["oldest_age_s"], 0)
+        head, *rows = self.run_reeve("queues").stdout.splitlines()
+        self.assertEqual(head.split()[:3], ["QUEUE", "WAITING", "SCHEDULED"])
+        self.assertIn(["email", "3", "1"], [row.split()[:3] for row in rows])
+        (worker,) = self.reeve_json(self.endpoint, "workers")
+        self.assertEqual((worker["worker"], worker["prefetch"]), ("w", 7))
+        self.assertIn("sms", self.run_reeve("workers").stdout)
+
+
+class Dead(CliTest):
+    def setUp(self):
+        super().setUp()
+        worker = self.worker(self.endpoint, "default,other", *BY_NAME)
+        self.ids = [self.fail_task("--queue", q) for q in ("default", "other", "other")]
+        worker.stop()
+
+    def listed(self, *options):
+        return [d["id"] for d in self.reeve_json(self.endpoint, "dead", "list", *options)]
+
+    def test_list_and_show(self):
+        self.assertEqual(sorted(self.listed()), sorted(self.ids))
+        self.assertEqual(sorted(self.listed("--queue", "other")), sorted(self.ids[1:]))
+        self.assertEqual(len(self.listed("--limit", 1)), 1)
+        self.assertIn("there are more", self.run_reeve("dead", "list", "--limit", 1).stderr)
+        self.assertIn(self.ids[0], self.run_reeve("dead", "list").stdout)
+        (shown,) = self.reeve_json(self.endpoint, "dead", "show", self.ids[0])
+        self.assertEqual((shown["state"], shown["reason"]), ("failed", "exit_3"))
+
+    def test_retry_puts_back_one_a_queue_or_all(self):
+        self.assertEqual(self.run_reeve("dead", "retry", self.ids[1]).stdout, "1 retried\n")
+        self.assertEqual(self.status(self.endpoint, self.ids[1])["state"], "queued")
+        done = self.run_reeve("dead", "retry", self.ids[1], status=REFUSED)
+        self.assertIn("(wrong_state)", done.stderr)
+        (done,) = self.reeve_json(self.endpoint, "dead", "retry", "--queue", "other")
+        self.assertEqual(done, {"retried": 1})
+        self.assertEqual(self.run_reeve("dead", "retry", "--all").stdout, "1 retried\n")
+        self.assertEqual(self.listed(), [])
+
+    def test_purge_removes_for_good_and_wants_a_yes(self):
+        self.run_reeve("dead", "purge", "--all", status=EX_USAGE)
+        self.assertEqual(len(self.listed()), 3)
+        done = self.run_reeve("dead", "purge", self.ids[0], "--yes")
+        self.assertEqual(done.stdout, "1 purged\n")
+        self.run_reeve("status", self.ids[0], status=REFUSED)
+        self.assertEqual(self.run_reeve("dead", "purge", "--all", "--yes").stdout, "2 purged\n")
+        self.assertEqual(self.listed(), [])
+
+
+class Away(CliTest):
+    def test_without_a_broker_every_verb_ends_after_the_connect_timeout(self):
+        nobody = f"ipc://{self.home}/nobody"
+        for verb in (["submit", "job"], ["status", "a"], ["wait", "a"], ["queues"], ["dead", "list"]):
+            done = run(REEVE, "--broker", nobody, "--connect-timeout", "100ms", *verb)
+            self.assertEqual((done.returncode, done.stdout), (EX_UNAVAILABLE, ""), done.stderr)
+            self.assertIn("(unreachable)", done.stderr)
+
+    def test_the_variable_names_the_broker_and_the_option_is_over_it(self):
+        env = {"REEVE_BROKER": self.endpoint}
+        self.assertEqual(run(REEVE, "submit", "job", "--id", "a", env=env).stdout, "a\n")
+        env = {"REEVE_BROKER": f"ipc://{self.home}/nobody"}
+        done = run(REEVE, "--broker", self.started.tcp, "status", "a", env=env)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_submission_waits_for_the_broker_and_is_made_once(self):
+        self.started.kill()
+        client = self.client(self.endpoint, "submit", "job", "--id", "patient")
+        self.started.start()
+        self.assertEqual(self.finish(client)[0], "patient\n")
+        self.assertEqual(self.queues(self.endpoint)["default"]["waiting"], 1)
+
+    def test_a_wait_goes_on_over_a_restart_of_the_broker(self):
+        client = self.client(self.started.tcp, "submit", "echo 1", "--id", "a", "--wait")
+        self.eventually(
+            lambda: run(REEVE, "--broker", self.endpoint, "status", "a").returncode == 0,
+            "the task never came",
+        )
+        self.started.restart()
+        self.worker(self.endpoint, "default", *BY_NAME)
+        self.assertEqual(self.finish(client)[0], "1\n")
+
+
+if __name__ == "__main__":
+    harness.main()
