@@ -63,6 +63,8 @@ struct session {
 
     reeve_problem_fn *on_problem;
     void *problem_argument;
+    reeve_settled_fn *on_settled;
+    void *settled_argument;
 };
 
 worker_session_t *worker_session_new(const worker_session_options_t *options, int64_t now_ms)
@@ -375,12 +377,19 @@ static void handle_revoke(worker_session_t *self, const wire_message_t *message)
     }
 }
 
+static void confirm(worker_session_t *self, reeve_delivery_t *delivery)
+{
+    if (self->on_settled != NULL)
+        self->on_settled(self->settled_argument, delivery->id, (uint32_t)delivery->attempt);
+    forget_settled(self, delivery);
+}
+
 static void confirm_corr(worker_session_t *self, uint64_t corr)
 {
     reeve_delivery_t *delivery = NULL;
     HASH_FIND(hh_corr, self->sent, &corr, sizeof corr, delivery);
     if (delivery != NULL)
-        forget_settled(self, delivery);
+        confirm(self, delivery);
 }
 
 static void handle_settled(worker_session_t *self, const wire_message_t *message)
@@ -397,7 +406,7 @@ static void handle_settled(worker_session_t *self, const wire_message_t *message
         reeve_delivery_t *delivery, *next;
         HASH_ITER (hh_corr, self->sent, delivery, next)
             if (delivery->corr >= range.first && delivery->corr - range.first < range.count)
-                forget_settled(self, delivery);
+                confirm(self, delivery);
     }
 }
 
@@ -695,6 +704,12 @@ void worker_session_goodbye(worker_session_t *self)
         self->goodbye_due = true;
     else
         self->phase = LEFT;
+}
+
+void worker_session_on_settled(worker_session_t *self, reeve_settled_fn *callback, void *argument)
+{
+    self->on_settled = callback;
+    self->settled_argument = argument;
 }
 
 void worker_session_on_problem(worker_session_t *self, reeve_problem_fn *callback, void *argument)

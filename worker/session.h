@@ -67,6 +67,7 @@ void worker_session_extend(worker_session_t *self, const reeve_delivery_t *deliv
 void worker_session_set_prefetch(worker_session_t *self, uint32_t prefetch);
 void worker_session_goodbye(worker_session_t *self);
 void worker_session_on_problem(worker_session_t *self, reeve_problem_fn *callback, void *argument);
+void worker_session_on_settled(worker_session_t *self, reeve_settled_fn *callback, void *argument);
 size_t worker_session_held(const worker_session_t *self);
 size_t worker_session_unconfirmed(const worker_session_t *self);
 bool worker_session_connected(const worker_session_t *self);

@@ -164,6 +164,11 @@ void reeve_worker_on_problem(reeve_worker_t *self, reeve_problem_fn *callback, v
     worker_session_on_problem(self->session, callback, argument);
 }
 
+void reeve_worker_on_settled(reeve_worker_t *self, reeve_settled_fn *callback, void *argument)
+{
+    worker_session_on_settled(self->session, callback, argument);
+}
+
 void reeve_delivery_started(reeve_delivery_t *self)
 {
     worker_delivery_start(self, clock_mono_ms());

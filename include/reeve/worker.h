@@ -49,6 +49,12 @@ typedef void reeve_problem_fn(void *argument, const char *task_id, reeve_error_t
                               const char *text);
 void reeve_worker_on_problem(reeve_worker_t *self, reeve_problem_fn *callback, void *argument);
 
+/*  Called from within reeve_worker_poll for each settlement that the broker has stored. Not every one
+    is told: after a reconnect it may turn out only that a settlement need not be repeated. No
+    function of the handle may be called from it. NULL: none (default). */
+typedef void reeve_settled_fn(void *argument, const char *task_id, uint32_t attempt);
+void reeve_worker_on_settled(reeve_worker_t *self, reeve_settled_fn *callback, void *argument);
+
 /*  Of a delivery, valid until it is settled or dropped. */
 const char *reeve_delivery_id(const reeve_delivery_t *self);
 const char *reeve_delivery_task_name(const reeve_delivery_t *self);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -27,6 +28,9 @@ typedef struct story {
     wire_message_t said;
     int problems;
     reeve_error_t problem;
+    int settled;
+    char settled_id[8];
+    uint32_t settled_attempt;
 } story_t;
 
 static void note_problem(void *argument, const char *task_id, reeve_error_t error, const char *text)
@@ -38,6 +42,14 @@ static void note_problem(void *argument, const char *task_id, reeve_error_t erro
     story->problem = error;
 }
 
+static void note_settled(void *argument, const char *task_id, uint32_t attempt)
+{
+    story_t *story = argument;
+    story->settled++;
+    snprintf(story->settled_id, sizeof story->settled_id, "%s", task_id);
+    story->settled_attempt = attempt;
+}
+
 static int begin(void **state)
 {
     story_t *story = mem_zalloc(sizeof *story);
@@ -45,6 +57,7 @@ static int begin(void **state)
     story->now_ms = START;
     story->session = worker_session_new(&options, story->now_ms);
     worker_session_on_problem(story->session, note_problem, story);
+    worker_session_on_settled(story->session, note_settled, story);
     *state = story;
     return 0;
 }
@@ -515,6 +528,30 @@ static void a_settled_task_is_held_until_its_settlement_is_confirmed(void **stat
     assert_int_equal(held_count(story), 0);
 }
 
+static void a_confirmed_settlement_is_told_once(void **state)
+{
+    story_t *story = *state;
+    connect_worker(story);
+    settle_new(story, "t1");
+    expect_said(story, WIRE_SETTLE);
+    assert_int_equal(story->settled, 0);
+    hear_settled(story, 1, 1);
+    hear_settled(story, 1, 1);
+    assert_int_equal(story->settled, 1);
+    assert_string_equal(story->settled_id, "id");
+    assert_int_equal(story->settled_attempt, 2);
+}
+
+static void a_settlement_that_is_stale_is_not_told_as_settled(void **state)
+{
+    story_t *story = *state;
+    connect_worker(story);
+    settle_new(story, "t1");
+    expect_said(story, WIRE_SETTLE);
+    hear_error(story, 1, REEVE_ERR_STALE_ATTEMPT);
+    assert_int_equal(story->settled, 0);
+}
+
 static void a_settlement_without_answer_is_sent_again(void **state)
 {
     story_t *story = *state;
@@ -702,6 +739,8 @@ int main(void)
         STORY(settlements_made_together_travel_in_one_message),
         STORY(a_message_of_settlements_stays_small),
         STORY(a_settled_task_is_held_until_its_settlement_is_confirmed),
+        STORY(a_confirmed_settlement_is_told_once),
+        STORY(a_settlement_that_is_stale_is_not_told_as_settled),
         STORY(a_settlement_without_answer_is_sent_again),
         STORY(a_stale_settlement_is_reported_and_forgotten),
         STORY(a_settlement_refused_for_now_is_kept_and_sent_again),
