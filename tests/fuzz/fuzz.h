@@ -54,20 +54,26 @@ static inline uint64_t choose_number(chooser_t *self, int bytes)
     return value;
 }
 
-/*  A size byte and as many bytes, as far as there are. */
-static inline slice_t choose_bytes(chooser_t *self)
+/*  The next `size` bytes, as far as there are. */
+static inline slice_t choose_slice(chooser_t *self, size_t size)
 {
-    size_t size = choose_byte(self), left = self->input.size - self->at;
+    size_t left = self->input.size - self->at;
+    if (left == 0)
+        return slice(NULL, 0);
     slice_t bytes = slice(self->input.data + self->at, size < left ? size : left);
     self->at += bytes.size;
     return bytes;
 }
 
+/*  A size byte and as many bytes. */
+static inline slice_t choose_bytes(chooser_t *self)
+{
+    return choose_slice(self, choose_byte(self));
+}
+
 static inline slice_t choose_rest(chooser_t *self)
 {
-    slice_t rest = slice(self->input.data + self->at, self->input.size - self->at);
-    self->at = self->input.size;
-    return rest;
+    return choose_slice(self, SIZE_MAX);
 }
 
 /*  A copy in memory of exactly its size, so that the sanitizer sees a byte read past its end. */
