@@ -16,6 +16,8 @@
 
 /*  "Reev": tells our databases from others' (PRAGMA application_id). */
 enum { APPLICATION_ID = 0x52656576 };
+/*  How long a write waits for another program that holds the lock, such as an administrator's. */
+enum { BUSY_MS = 30 * 1000 };
 enum { WAL_PAGES = 4000, WAL_BYTES = 64 << 20, CACHE_KIB = 16 << 10 };
 
 static int execute(sqlite_store_t *self, const char *text)
@@ -179,6 +181,7 @@ static sqlite_open_result_t open_files(sqlite_store_t *self, const char *path, c
         snprintf(problem, size, "%s: %s", path, sqlite3_errmsg(self->db));
         return SQLITE_OPEN_CANNOT;
     }
+    sqlite3_busy_timeout(self->db, BUSY_MS);
     return judge(self, path, problem, size);
 }
 
