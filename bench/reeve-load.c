@@ -3,6 +3,7 @@
     Producers and consumers are threads, each with a handle of its own. A task counts when its
     submission is confirmed (enqueue), or when its settlement is (end-to-end, drain). */
 
+#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/latency.h"
@@ -24,18 +26,21 @@
 
 enum {
     THREADS_MAX = 256,
-    WAIT_MS = 2, /* how long a consumer may oversleep the end of the run */
+    WAIT_MS = 2,     /* how long a consumer may oversleep the end of the run */
+    STAMP_SIZE = 20, /* digits at the start of a task's data: when it was meant to be sent */
 };
 
 typedef enum load_mode { MODE_END_TO_END, MODE_ENQUEUE, MODE_DRAIN, MODES } load_mode_t;
 
 static const char *const mode_names[] = {"end-to-end", "enqueue", "drain"};
+static const char kwargs_head[] = "{\"data\":\"", kwargs_tail[] = "\"}";
 static const char *const durability_names[] = {"unknown", "memory", "fsync", "replicated"};
 
 typedef struct options {
     const char *broker; /* NULL: as libreeve has it */
     load_mode_t mode;
     int64_t tasks, outstanding, size, batch, producers, consumers, prefetch;
+    int64_t rate; /* of all producers together; 0: as fast as the window allows */
     bool random_ids, json;
 } options_t;
 
@@ -56,6 +61,7 @@ typedef struct producer {
     int64_t submitted, confirmed, duplicates;
     int durability; /* the weakest that a confirm named */
     int64_t start_us, end_us;
+    char *kwargs; /* this task's, with its stamp */
     latency_t latency;
 } producer_t;
 
@@ -65,12 +71,13 @@ typedef struct consumer {
     reeve_worker_t *worker;
     int64_t settled, redelivered;
     int64_t end_us; /* when its last settlement was seen confirmed */
+    latency_t wake; /* from when a task was meant to be sent; with --rate */
 } consumer_t;
 
 typedef struct report {
     int64_t enqueue_us, total_us, duplicates, redelivered;
     int durability;
-    latency_t latency;
+    latency_t latency, wake;
 } report_t;
 
 static void die(int status, const char *pattern, ...)
@@ -108,25 +115,20 @@ static void random_id(producer_t *self, char id[37])
              (unsigned long long)(low & 0xffffffffffffu));
 }
 
-/*  Submits until the window or the work is exhausted. */
-static void submit_some(producer_t *self)
+static void submit(producer_t *self, int64_t due_us)
 {
-    const options_t *options = &self->load->options;
+    bool random_ids = self->load->options.random_ids;
     char id[37];
-    reeve_task_t task = {.id = options->random_ids ? id : NULL,
+    reeve_task_t task = {.id = random_ids ? id : NULL,
                          .queue = self->load->queue,
                          .task_name = "load",
-                         .kwargs_json = self->load->kwargs};
-    while (self->submitted < self->tasks &&
-           self->submitted - self->confirmed < options->outstanding) {
-        reeve_error_t error;
-        if (options->random_ids)
-            random_id(self, id);
-        void *since = (void *)(intptr_t)clock_mono_us();
-        if (reeve_submit(self->client, &task, since, NULL, &error) != 0)
-            die(EX_SOFTWARE, "cannot submit: %s", reeve_error_meaning(error));
-        self->submitted++;
-    }
+                         .kwargs_json = self->kwargs};
+    reeve_error_t error;
+    if (random_ids)
+        random_id(self, id);
+    if (reeve_submit(self->client, &task, (void *)(intptr_t)due_us, NULL, &error) != 0)
+        die(EX_SOFTWARE, "cannot submit: %s", reeve_error_meaning(error));
+    self->submitted++;
 }
 
 static void take_event(producer_t *self, const reeve_event_t *event)
@@ -141,12 +143,55 @@ static void take_event(producer_t *self, const reeve_event_t *event)
         self->durability = event->durability;
 }
 
+static void take_events(producer_t *self, int64_t timeout_ms)
+{
+    reeve_event_t event;
+    reeve_error_t error;
+    int got = reeve_client_poll(self->client, timeout_ms, &event, &error);
+    for (; got == 1; got = reeve_client_poll(self->client, 0, &event, &error))
+        take_event(self, &event);
+    if (got < 0)
+        die(EX_UNAVAILABLE, "%s", reeve_error_meaning(error));
+}
+
+/*  As fast as the window allows. */
+static void produce_closed(producer_t *self)
+{
+    while (self->confirmed < self->tasks) {
+        while (self->submitted < self->tasks &&
+               self->submitted - self->confirmed < self->load->options.outstanding)
+            submit(self, clock_mono_us());
+        take_events(self, -1);
+    }
+}
+
+/*  At a given rate, whatever the broker does: what is sent late still counts from when it was due,
+    so that a stall of the broker is seen by all that it kept waiting. */
+static void produce_open(producer_t *self)
+{
+    const options_t *options = &self->load->options;
+    while (self->submitted < self->tasks) {
+        int64_t due_us =
+            self->start_us + self->submitted * options->producers * 1000000 / options->rate;
+        struct timespec due = {.tv_sec = due_us / 1000000, .tv_nsec = due_us % 1000000 * 1000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+            ;
+        char stamp[STAMP_SIZE + 1];
+        snprintf(stamp, sizeof stamp, "%0*lld", STAMP_SIZE, (long long)due_us);
+        memcpy(self->kwargs + strlen(kwargs_head), stamp, STAMP_SIZE);
+        submit(self, due_us);
+        take_events(self, 0);
+        while (self->submitted - self->confirmed >= options->outstanding)
+            take_events(self, -1);
+    }
+    while (self->confirmed < self->tasks)
+        take_events(self, -1);
+}
+
 static void *produce(void *arg)
 {
     producer_t *self = arg;
     const options_t *options = &self->load->options;
-    reeve_event_t event;
-    reeve_error_t error;
     self->client =
         reeve_client_new(&(reeve_client_options_t){.broker = options->broker,
                                                    .name = "reeve-load",
@@ -154,16 +199,14 @@ static void *produce(void *arg)
                                                    .batch = (size_t)options->batch});
     if (self->client == NULL)
         die(EX_USAGE, "--broker: not an endpoint");
+    self->kwargs = mem_strdup(self->load->kwargs);
     self->start_us = clock_mono_us();
-    while (self->confirmed < self->tasks) {
-        submit_some(self);
-        int got = reeve_client_poll(self->client, -1, &event, &error);
-        for (; got == 1; got = reeve_client_poll(self->client, 0, &event, &error))
-            take_event(self, &event);
-        if (got < 0)
-            die(EX_UNAVAILABLE, "%s", reeve_error_meaning(error));
-    }
+    if (options->rate > 0)
+        produce_open(self);
+    else
+        produce_closed(self);
     self->end_us = clock_mono_us();
+    free(self->kwargs);
     reeve_client_destroy(&self->client);
     return NULL;
 }
@@ -180,6 +223,18 @@ static void announce(consumer_t *self)
         die(EX_USAGE, "--broker: not an endpoint");
 }
 
+/*  How long a task took to come here, by the stamp in its document. */
+static void take_stamp(consumer_t *self, const reeve_delivery_t *delivery)
+{
+    int64_t now_us = clock_mono_us();
+    char *document = reeve_delivery_document(delivery);
+    const char *head = strstr(document, kwargs_head);
+    if (head == NULL)
+        die(EX_PROTOCOL, "a task came without its data: %s", document);
+    latency_add(&self->wake, now_us - atoll(head + strlen(kwargs_head)));
+    free(document);
+}
+
 /*  One turn: takes what there is and settles it. */
 static void consume_some(consumer_t *self)
 {
@@ -194,6 +249,8 @@ static void consume_some(consumer_t *self)
             self->redelivered++;
         else
             atomic_fetch_add_explicit(&self->load->taken, 1, memory_order_relaxed);
+        if (self->load->options.rate > 0)
+            take_stamp(self, delivery);
         reeve_settle(self->worker, &delivery, &(reeve_settlement_t){.verdict = REEVE_SUCCESS});
         self->settled++;
     }
@@ -274,6 +331,7 @@ static int64_t join_consumers(const load_t *load, consumer_t *consumers, report_
         pthread_join(consumers[i].thread, NULL);
         end_us = consumers[i].end_us > end_us ? consumers[i].end_us : end_us;
         report->redelivered += consumers[i].redelivered;
+        latency_merge(&report->wake, &consumers[i].wake);
     }
     return end_us;
 }
@@ -303,9 +361,24 @@ static double rate(int64_t tasks, int64_t us)
     return us > 0 ? (double)tasks * 1e6 / (double)us : 0;
 }
 
+static void print_latency(const char *what, const latency_t *latency)
+{
+    printf("%s latency ms: p50 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n", what,
+           (double)latency_quantile_us(latency, 0.5) / 1e3,
+           (double)latency_quantile_us(latency, 0.99) / 1e3,
+           (double)latency_quantile_us(latency, 0.999) / 1e3, (double)latency->max_us / 1e3);
+}
+
+static void print_latency_json(const char *what, const latency_t *latency)
+{
+    printf("\"%s\":{\"p50\":%lld,\"p99\":%lld,\"p99_9\":%lld,\"max\":%lld},", what,
+           (long long)latency_quantile_us(latency, 0.5),
+           (long long)latency_quantile_us(latency, 0.99),
+           (long long)latency_quantile_us(latency, 0.999), (long long)latency->max_us);
+}
+
 static void print_text(const options_t *options, const report_t *report)
 {
-    const latency_t *latency = &report->latency;
     printf("%s: %lld tasks of %lld bytes, %s ids, %lld outstanding: %.0f tasks/s\n",
            mode_names[options->mode], (long long)options->tasks, (long long)options->size,
            options->random_ids ? "random" : "ordered", (long long)options->outstanding,
@@ -316,31 +389,28 @@ static void print_text(const options_t *options, const report_t *report)
                (long long)options->consumers, (long long)options->prefetch,
                (long long)report->redelivered, (double)report->enqueue_us / 1e6,
                rate(options->tasks, report->enqueue_us));
-    printf("confirm latency ms: p50 %.3f, p99 %.3f, p99.9 %.3f, max %.3f; durability %s; "
-           "duplicates: %lld\n",
-           (double)latency_quantile_us(latency, 0.5) / 1e3,
-           (double)latency_quantile_us(latency, 0.99) / 1e3,
-           (double)latency_quantile_us(latency, 0.999) / 1e3, (double)latency->max_us / 1e3,
-           durability_names[report->durability], (long long)report->duplicates);
+    print_latency("confirm", &report->latency);
+    if (options->rate > 0)
+        print_latency("submit to worker", &report->wake);
+    printf("durability %s; duplicates: %lld\n", durability_names[report->durability],
+           (long long)report->duplicates);
 }
 
 static void print_json(const options_t *options, const report_t *report)
 {
-    const latency_t *latency = &report->latency;
     printf("{\"mode\":\"%s\",\"tasks\":%lld,\"size\":%lld,\"ids\":\"%s\",\"outstanding\":%lld,"
            "\"batch\":%lld,\"producers\":%lld,\"consumers\":%lld,\"prefetch\":%lld,",
            mode_names[options->mode], (long long)options->tasks, (long long)options->size,
            options->random_ids ? "random" : "ordered", (long long)options->outstanding,
            (long long)options->batch, (long long)options->producers, (long long)options->consumers,
            (long long)options->prefetch);
-    printf("\"seconds\":%.6f,\"tasks_per_s\":%.1f,\"enqueue_per_s\":%.1f,",
-           (double)report->total_us / 1e6, rate(options->tasks, report->total_us),
-           rate(options->tasks, report->enqueue_us));
-    printf("\"confirm_us\":{\"p50\":%lld,\"p99\":%lld,\"p99_9\":%lld,\"max\":%lld},"
-           "\"durability\":\"%s\",\"duplicates\":%lld,\"redelivered\":%lld}\n",
-           (long long)latency_quantile_us(latency, 0.5),
-           (long long)latency_quantile_us(latency, 0.99),
-           (long long)latency_quantile_us(latency, 0.999), (long long)latency->max_us,
+    printf("\"rate\":%lld,\"seconds\":%.6f,\"tasks_per_s\":%.1f,\"enqueue_per_s\":%.1f,",
+           (long long)options->rate, (double)report->total_us / 1e6,
+           rate(options->tasks, report->total_us), rate(options->tasks, report->enqueue_us));
+    print_latency_json("confirm_us", &report->latency);
+    if (options->rate > 0)
+        print_latency_json("wake_us", &report->wake);
+    printf("\"durability\":\"%s\",\"duplicates\":%lld,\"redelivered\":%lld}\n",
            durability_names[report->durability], (long long)report->duplicates,
            (long long)report->redelivered);
 }
@@ -360,6 +430,8 @@ static const char help[] =
     "  --producers N         default 1\n"
     "  --consumers N         default 1\n"
     "  --prefetch N          unsettled tasks of a consumer (default 100)\n"
+    "  --rate N              submit N tasks/s whatever the broker does, and print how long each\n"
+    "                        took from when it was due to the worker; --size at least 31\n"
     "  --ids ordered|random  UUIDv7 made by libreeve (default), or UUIDv4\n"
     "  --json                print one JSON object\n"
     "  --help\n";
@@ -374,6 +446,7 @@ enum {
     FLAG_PRODUCERS,
     FLAG_CONSUMERS,
     FLAG_PREFETCH,
+    FLAG_RATE,
     FLAG_IDS,
     FLAG_JSON,
     FLAG_HELP,
@@ -389,6 +462,7 @@ static const struct option flags[] = {
     {"producers", required_argument, NULL, FLAG_PRODUCERS},
     {"consumers", required_argument, NULL, FLAG_CONSUMERS},
     {"prefetch", required_argument, NULL, FLAG_PREFETCH},
+    {"rate", required_argument, NULL, FLAG_RATE},
     {"ids", required_argument, NULL, FLAG_IDS},
     {"json", no_argument, NULL, FLAG_JSON},
     {"help", no_argument, NULL, FLAG_HELP},
@@ -447,6 +521,9 @@ static void take_flag(options_t *options, int flag)
     case FLAG_PREFETCH:
         set_number("prefetch", 1, LIMIT_PREFETCH, &options->prefetch);
         break;
+    case FLAG_RATE:
+        set_number("rate", 1, 1000000, &options->rate);
+        break;
     case FLAG_IDS:
         options->random_ids = random_of(optarg);
         break;
@@ -464,11 +541,10 @@ static void take_flag(options_t *options, int flag)
 /*  An object of exactly `size` bytes. */
 static char *make_kwargs(size_t size)
 {
-    static const char head[] = "{\"data\":\"", tail[] = "\"}";
     char *kwargs = mem_alloc(size + 1);
     memset(kwargs, 'x', size);
-    memcpy(kwargs, head, strlen(head));
-    memcpy(kwargs + size - strlen(tail), tail, sizeof tail);
+    memcpy(kwargs, kwargs_head, strlen(kwargs_head));
+    memcpy(kwargs + size - strlen(kwargs_tail), kwargs_tail, sizeof kwargs_tail);
     return kwargs;
 }
 
@@ -487,6 +563,8 @@ int main(int argc, char **argv)
         take_flag(&load.options, flag);
     if (optind < argc)
         die(EX_USAGE, "\"%s\" is not an option", argv[optind]);
+    if (load.options.rate > 0 && load.options.size < 31)
+        die(EX_USAGE, "--rate needs tasks of 31 bytes at least");
     snprintf(load.queue, sizeof load.queue, "load-%lld-%d", (long long)clock_wall_ms(),
              (int)getpid());
     load.kwargs = make_kwargs((size_t)load.options.size);
