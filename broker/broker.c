@@ -126,6 +126,7 @@ static int open_reactor(broker_t *self)
                                 .heartbeat_ms = config->heartbeat_ms,
                                 .liveness_ms = config->liveness_ms,
                                 .disk_reserve_bytes = config->disk_reserve_bytes,
+                                .log_task_rate = config->log_task_rate,
                                 .db_path = config->db};
     self->reactor = reactor_new(&reactor, self->core, self->store, problem, sizeof problem);
     return self->reactor ? EX_OK : complain("cannot_bind", problem, EX_UNAVAILABLE);
@@ -173,10 +174,13 @@ static void reload(void *arg)
     broker_t *self = arg;
     config_t fresh;
     char problem[600] = "";
+    log_reopen();
     if (config_load(&fresh, self->argc, self->argv, problem, sizeof problem) == CONFIG_OK) {
         core_set_policies(self->core, &fresh.defaults, fresh.queues, fresh.queue_count);
-        log_set_level(fresh.log_level);
+        if (!log_enabled(LOG_INFO)) /* told at the level that tells more */
+            log_set_level(fresh.log_level);
         log_event(LOG_INFO, "reloaded", F_INT("queues", (int64_t)fresh.queue_count));
+        log_set_level(fresh.log_level);
     } else {
         log_event(LOG_ERROR, "reload_refused", F_STR("error", problem));
     }
@@ -195,8 +199,11 @@ static void close_all(broker_t *self)
 int broker_run(config_t *config, int argc, char **argv)
 {
     broker_t self = {.config = config, .argc = argc, .argv = argv};
+    char problem[600];
     log_set_format(config->log_format);
     log_set_level(config->log_level);
+    if (!log_open(config->log_to, problem, sizeof problem))
+        return complain("cannot_log", problem, EX_CANTCREAT);
     block_signals();
     raise_descriptor_limit();
     if (sodium_init() < 0)

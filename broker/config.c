@@ -34,6 +34,8 @@ static const setting_t broker_settings[] = {
     BROKER("http", ADDRESS, http, 0, 0),
     BROKER("log-format", FORMAT, log_format, 0, 0),
     BROKER("log-level", LEVEL, log_level, 0, 0),
+    BROKER("log-to", TEXT, log_to, 0, 0),
+    BROKER("log-task-rate", INTEGER, log_task_rate, 0, INT32_MAX),
     BROKER("heartbeat", DURATION, heartbeat_ms, 50, 60 * 1000),
     BROKER("liveness", DURATION, liveness_ms, 100, 600 * 1000),
     BROKER("grace", DURATION, grace_ms, 0, 600 * 1000),
@@ -52,6 +54,7 @@ static const setting_t policy_settings[] = {
     POLICY("retention", DURATION, retention_ms, 0, LIMIT_DURATION_MS),
     POLICY("max-length", INTEGER, max_length, 0, INT64_MAX),
     POLICY("max-bytes", SIZE, max_bytes, 0, INT64_MAX),
+    POLICY("log-every", COUNT32, log_every, 0, INT32_MAX),
 };
 
 enum {
@@ -388,7 +391,8 @@ static bool read_environment(config_t *self, char *problem, size_t size)
     } variables[] = {{"REEVE_BROKER_DB", "db"},
                      {"REEVE_BROKER_HTTP", "http"},
                      {"REEVE_BROKER_LOG_FORMAT", "log-format"},
-                     {"REEVE_BROKER_LOG_LEVEL", "log-level"}};
+                     {"REEVE_BROKER_LOG_LEVEL", "log-level"},
+                     {"REEVE_BROKER_LOG_TO", "log-to"}};
     const char *bind = getenv("REEVE_BROKER_BIND");
     bool fine = true;
     if (bind) {
@@ -416,24 +420,31 @@ static const char help[] =
     "  --bind ENDPOINT        tcp://ADDR:PORT or ipc://PATH; may be repeated\n"
     "                         (default tcp://127.0.0.1:5555)\n"
     "  --db FILE              the database (default ./reeve.db)\n"
-    "  --http ADDR:PORT|off   health over HTTP (default 127.0.0.1:5556)\n"
+    "  --http ADDR:PORT|off   health and metrics over HTTP (default 127.0.0.1:5556)\n"
     "  --log-format text|json\n"
     "  --log-level LEVEL      debug, info, warn or error (default info)\n"
+    "  --log-to WHERE         stderr, journal or a file, opened again on SIGHUP (default stderr)\n"
     "  --check-config         print what was understood and exit\n"
     "  --help, --version\n"
     "\n"
-    "Flags override REEVE_BROKER_BIND, _DB, _HTTP, _LOG_FORMAT and _LOG_LEVEL in the environment,\n"
-    "which override the file.\n"
+    "Flags override REEVE_BROKER_BIND, _DB, _HTTP, _LOG_FORMAT, _LOG_LEVEL and _LOG_TO in the\n"
+    "environment, which override the file.\n"
     "Exit status: 0 stopped by a signal; 64 usage; 65 not a Reeve database, or a newer one;\n"
     "69 an endpoint cannot be bound; 73 the database cannot be opened; 74 the store failed;\n"
     "75 another broker has the database; 78 bad configuration.\n";
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},     {"bind", required_argument, NULL, 'b'},
-    {"db", required_argument, NULL, 'd'},         {"http", required_argument, NULL, 'w'},
-    {"log-format", required_argument, NULL, 'f'}, {"log-level", required_argument, NULL, 'l'},
-    {"check-config", no_argument, NULL, 'C'},     {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, 'c'},
+    {"bind", required_argument, NULL, 'b'},
+    {"db", required_argument, NULL, 'd'},
+    {"http", required_argument, NULL, 'w'},
+    {"log-format", required_argument, NULL, 'f'},
+    {"log-level", required_argument, NULL, 'l'},
+    {"log-to", required_argument, NULL, 'o'},
+    {"check-config", no_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 /*  The first pass: what decides what else is read. */
@@ -518,6 +529,7 @@ static bool is_consistent(const config_t *self, char *problem, size_t size)
 config_result_t config_load(config_t *self, int argc, char **argv, char *problem, size_t size)
 {
     *self = (config_t){.db = mem_strdup("reeve.db"),
+                       .log_to = mem_strdup("stderr"),
                        .http = mem_strdup("127.0.0.1:5556"),
                        .log_format = LOG_LOGFMT,
                        .log_level = LOG_INFO,
@@ -526,6 +538,7 @@ config_result_t config_load(config_t *self, int argc, char **argv, char *problem
                        .grace_ms = 3000,
                        .mdp_liveness_ms = 10000,
                        .mdp_timeout_ms = 5 * 60 * 1000,
+                       .log_task_rate = 1000,
                        .disk_reserve_bytes = 64 << 20,
                        .max_queues = LIMIT_QUEUES,
                        .defaults = POLICY_DEFAULT};
@@ -548,6 +561,7 @@ void config_fini(config_t *self)
     free(self->file);
     free(self->db);
     free(self->http);
+    free(self->log_to);
     for (size_t i = 0; i < self->queue_count; i++)
         free((char *)self->queues[i].queue);
     free(self->queues);

@@ -16,6 +16,8 @@ typedef struct config {
     char *db, *http; /* http "off": none */
     log_format_t log_format;
     log_level_t log_level;
+    char *log_to;          /* "stderr", "journal" or a file */
+    int64_t log_task_rate; /* lines about single tasks in a second */
     int64_t heartbeat_ms, liveness_ms, grace_ms, mdp_liveness_ms, mdp_timeout_ms;
     int64_t disk_reserve_bytes, max_queues;
     policy_t defaults;

@@ -1,11 +1,13 @@
 #include "common/log.h"
 
 #include "common/clock.h"
+#include "common/journal.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/parse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +23,8 @@ enum {
 static log_format_t log_format = LOG_LOGFMT;
 static log_level_t log_level = LOG_LEVEL_INFO;
 static int log_fd = STDERR_FILENO;
+static char *log_path; /* of the file that is appended to; NULL: none */
+static bool log_journal;
 
 static const struct level_name {
     const char *name;
@@ -48,6 +52,41 @@ void log_set_level(log_level_t level)
 void log_set_fd(int fd)
 {
     log_fd = fd;
+}
+
+static int open_file(const char *path)
+{
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+bool log_open(const char *target, char *problem, size_t size)
+{
+    if (strcmp(target, "stderr") == 0)
+        return true;
+    if (strcmp(target, "journal") == 0) {
+        log_journal = journal_exists();
+        if (!log_journal)
+            snprintf(problem, size, "there is no systemd journal here");
+        return log_journal;
+    }
+    int fd = open_file(target);
+    if (fd < 0) {
+        snprintf(problem, size, "%s: %s", target, strerror(errno));
+        return false;
+    }
+    log_path = mem_strdup(target);
+    log_fd = fd;
+    return true;
+}
+
+bool log_reopen(void)
+{
+    int fd = log_path ? open_file(log_path) : -1;
+    if (fd < 0)
+        return log_path == NULL;
+    dup2(fd, log_fd); /* at once: no thread finds it closed */
+    close(fd);
+    return true;
 }
 
 bool log_enabled(log_level_t level)
@@ -309,7 +348,10 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
             line.longest_string > excess ? line.longest_string - excess : line.string_limit / 2;
         put_record(&line, &record, colour);
     }
-    write_line(log_fd, line.text, line.size);
+    if (log_journal)
+        journal_write(level, event, slice(line.text, line.size - 1), fields, count);
+    else
+        write_line(log_fd, line.text, line.size);
     free(line.text);
     errno = saved_errno;
 }

@@ -41,6 +41,12 @@ typedef struct log_field {
 void log_set_format(log_format_t format);
 void log_set_level(log_level_t level);
 void log_set_fd(int fd);
+/*  "stderr", "journal" (systemd's, where lines are records with a field for each of theirs), or the
+    path of a file that is appended to. False when it cannot be; `problem` says why. */
+bool log_open(const char *target, char *problem, size_t size);
+/*  Opens the file again under its name, after a rotation. True when there is none. Any thread may log
+    meanwhile. */
+bool log_reopen(void);
 bool log_enabled(log_level_t level);
 bool log_parse_level(const char *text, log_level_t *level);    /* debug info warn error */
 const char *log_level_name(log_level_t level);                 /* the same names; static */

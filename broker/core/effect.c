@@ -35,6 +35,7 @@ void effect_fini(effect_t *effect)
         break;
     case EFFECT_NOTE:
         free(effect->note.worker);
+        record_unref(&effect->note.record);
         break;
     default:
         break;

@@ -97,6 +97,7 @@ typedef struct effect {
         struct {
             note_kind_t kind;
             char *worker;
+            record_t *record; /* STALE: the task, where it is in memory */
             uint64_t seq;
             uint32_t attempt;
         } note;

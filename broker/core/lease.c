@@ -197,6 +197,8 @@ static void refuse_stale(core_t *core, const event_t *event, uint64_t seq, uint3
     effect_t *note = outbox_add(&core->outbox, core->changes, EFFECT_NOTE);
     note->peer = event->peer;
     note->note.kind = NOTE_STALE;
+    const task_t *task = task_find(core, seq);
+    note->note.record = task ? record_ref(task->record) : NULL;
     note->note.seq = seq;
     note->note.attempt = attempt;
     refuse(core, event->peer, event->corr, REEVE_ERR_STALE_ATTEMPT, NULL, 0);

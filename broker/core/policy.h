@@ -14,6 +14,7 @@ typedef struct policy {
     int64_t retention_ms; /* ended tasks answer for so long; dead letters stay until purged */
     uint64_t max_length;  /* waiting and scheduled tasks; 0 no limit */
     uint64_t max_bytes;   /* their bodies; 0 no limit */
+    uint32_t log_every;   /* the log tells of every so-manieth task; 0 of none; failures always */
 } policy_t;
 
 /*  A policy for one queue by name. */
@@ -30,6 +31,7 @@ typedef struct named_policy {
                 .timeout_ms = 0,                                                                   \
                 .retention_ms = 60 * 60 * 1000,                                                    \
                 .max_length = 0,                                                                   \
-                .max_bytes = 0})
+                .max_bytes = 0,                                                                    \
+                .log_every = 1})
 
 #endif

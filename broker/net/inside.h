@@ -52,6 +52,12 @@ typedef struct parting {
     event_kind_t kind; /* EVENT_PEER_GONE or EVENT_GOODBYE */
 } parting_t;
 
+/*  Lines about single tasks in the present second. */
+typedef struct narrator {
+    int64_t second_ms, written;
+    uint64_t left_out;
+} narrator_t;
+
 struct reactor {
     reactor_config_t config;
     store_identity_t identity;
@@ -80,6 +86,7 @@ struct reactor {
     log_limit_t refusal_limits[REFUSAL_COUNT];
     log_limit_t disconnect_limit;
     metrics_t metrics;
+    narrator_t narrator;
     exchange_t *exchange;
     int64_t started_ms, next_expire_ms, next_disk_ms;
     bool disk_low, failed;
@@ -151,7 +158,7 @@ char *document_dead(const page_t *page);
 char *document_of_record(const record_t *record, uint32_t retry_count, uint32_t max_retries);
 
 /*  narrate.c: the log of what became durable. */
-void narrate_batch(const batch_t *batch);
+void narrate_batch(reactor_t *self, const batch_t *batch);
 void narrate_note(const effect_t *effect);
 
 #endif

@@ -1,51 +1,208 @@
 /*  The log of what became durable: written when a batch comes back, so that no line tells of
-    something that a crash undid. */
+    something that a crash undid. The events are listed in docs/operations.md. */
 
 #include "broker/net/inside.h"
+#include "common/trace.h"
 
-static void failure(const record_t *record, const outcome_spec_t *outcome, log_level_t level,
-                    const char *event)
+enum { LINE_FIELDS = 16, SECOND_MS = 1000 };
+
+/*  A line about one task, under way. */
+typedef struct line {
+    log_field_t fields[LINE_FIELDS];
+    size_t count;
+    char trace_id[TRACE_ID_SIZE];
+} line_t;
+
+static void add(line_t *line, log_field_t field)
 {
-    log_event(level, event, F_SLICE("task_id", record->spec.id),
-              F_SLICE("task_name", record->spec.task_name), F_SLICE("queue", record->spec.queue),
-              F_SLICE("worker_id", outcome->worker), F_INT("attempt", outcome->attempt),
-              F_STR("outcome", ending_name(outcome->ending)), F_SLICE("reason", outcome->reason),
-              F_NUM("duration_s", (double)outcome->duration_ms / 1000),
-              F_SLICE("error", outcome->error), F_SLICE("traceback", outcome->traceback));
+    line->fields[line->count++] = field;
 }
 
-static void narrate_change(const change_t *change)
+static void add_text(line_t *line, const char *name, slice_t text)
 {
-    static const outcome_spec_t none;
-    const task_spec_t *spec = &change->record->spec;
-    const outcome_spec_t *outcome = change->outcome ? &change->outcome->spec : &none;
-    if (change->from == REEVE_STATE_UNKNOWN)
-        log_event(LOG_DEBUG, "task_enqueued", F_SLICE("task_id", spec->id),
-                  F_SLICE("task_name", spec->task_name), F_SLICE("queue", spec->queue),
-                  F_SLICE("origin", spec->origin));
-    else if (change->to == REEVE_STATE_PROCESSING)
-        log_event(LOG_DEBUG, "task_started", F_SLICE("task_id", spec->id),
-                  F_STR("worker_id", change->worker), F_INT("attempt", change->tries.attempts));
-    else if (change->to == REEVE_STATE_SUCCESS)
-        log_event(LOG_DEBUG, "task_finished", F_SLICE("task_id", spec->id),
-                  F_STR("state", "success"), F_SLICE("worker_id", outcome->worker),
-                  F_NUM("duration_s", (double)outcome->duration_ms / 1000));
-    else if (change->to == REEVE_STATE_FAILED)
-        failure(change->record, outcome, LOG_WARN, "task_dead_lettered");
-    else if (change->to == REEVE_STATE_CANCELLED || change->to == REEVE_STATE_EXPIRED)
-        failure(change->record, outcome, LOG_INFO, "task_ended");
-    else if (change->from == REEVE_STATE_PROCESSING)
-        failure(change->record, outcome, outcome->ending == ENDING_RELEASED ? LOG_INFO : LOG_WARN,
-                change->to == REEVE_STATE_SCHEDULED ? "task_retry" : "task_requeued");
+    if (text.size)
+        add(line, F_SLICE(name, text));
 }
 
-void narrate_batch(const batch_t *batch)
+static void begin(line_t *line, const record_t *record)
+{
+    const task_spec_t *spec = &record->spec;
+    line->count = 0;
+    add(line, F_SLICE("task_id", spec->id));
+    add(line, F_SLICE("task_name", spec->task_name));
+    add(line, F_SLICE("queue", spec->queue));
+    if (spec->body_kind == WIRE_BODY_JSON && trace_id_of(spec->body, line->trace_id))
+        add(line, F_STR("trace_id", line->trace_id));
+}
+
+static void end(const line_t *line, log_level_t level, const char *event)
+{
+    log_write(level, event, line->fields, line->count);
+}
+
+/* ---- ordinary life, which may be left out --------------------------------------------------- */
+
+/*  Whether the log tells of this task: each of its queue's so-manieth, all lines or none of them, and
+    no more lines in a second than the log is meant to bear. */
+static bool may_tell(reactor_t *self, const record_t *record)
+{
+    uint32_t every = core_policy(self->core, record->queue_id)->log_every;
+    if (!log_enabled(LOG_INFO) || every == 0 || record->seq % every != 0)
+        return false;
+    narrator_t *narrator = &self->narrator;
+    if (self->now_ms - narrator->second_ms >= SECOND_MS) {
+        if (narrator->left_out)
+            log_event(LOG_INFO, "task_lines_left_out", F_INT("lines", (int64_t)narrator->left_out));
+        *narrator = (narrator_t){.second_ms = self->now_ms};
+    }
+    if (narrator->written >= self->config.log_task_rate) {
+        narrator->left_out++;
+        return false;
+    }
+    narrator->written++;
+    return true;
+}
+
+static void tell_enqueued(const change_t *change)
+{
+    line_t line;
+    begin(&line, change->record);
+    add_text(&line, "origin", change->record->spec.origin);
+    if (change->to == REEVE_STATE_SCHEDULED)
+        add(&line, F_INT("run_at_ms", change->at_ms));
+    end(&line, LOG_INFO, "task_enqueued");
+}
+
+static void tell_started(const change_t *change)
+{
+    line_t line;
+    begin(&line, change->record);
+    add(&line, F_STR("worker_id", change->worker));
+    add(&line, F_INT("attempt", change->tries.attempts));
+    end(&line, LOG_INFO, "task_started");
+}
+
+static void add_attempt(line_t *line, const outcome_spec_t *outcome)
+{
+    add_text(line, "worker_id", outcome->worker);
+    add(line, F_INT("attempt", outcome->attempt));
+    add(line, F_NUM("duration_s", (double)outcome->duration_ms / 1000));
+}
+
+static void tell_finished(const change_t *change)
+{
+    line_t line;
+    begin(&line, change->record);
+    add(&line, F_STR("state", reeve_state_name(change->to)));
+    if (change->outcome)
+        add_attempt(&line, &change->outcome->spec);
+    end(&line, LOG_INFO, "task_finished");
+}
+
+static void tell_life(reactor_t *self, const change_t *change)
+{
+    bool enqueued = change->from == REEVE_STATE_UNKNOWN;
+    bool started = change->to == REEVE_STATE_PROCESSING;
+    bool finished = change->to == REEVE_STATE_SUCCESS || change->to == REEVE_STATE_CANCELLED ||
+                    change->to == REEVE_STATE_EXPIRED;
+    if (!(enqueued || started || finished) || !may_tell(self, change->record))
+        return;
+    if (enqueued)
+        tell_enqueued(change);
+    else if (started)
+        tell_started(change);
+    else
+        tell_finished(change);
+}
+
+/* ---- what goes wrong, which is always told -------------------------------------------------- */
+
+static void tell_attempt(const change_t *change, log_level_t level, const char *event)
+{
+    const outcome_spec_t *outcome = &change->outcome->spec;
+    line_t line;
+    begin(&line, change->record);
+    add_attempt(&line, outcome);
+    add_text(&line, "reason", outcome->reason);
+    add_text(&line, "error", outcome->error);
+    add_text(&line, "traceback", outcome->traceback);
+    end(&line, level, event);
+}
+
+static void tell_retry(const change_t *change)
+{
+    line_t line;
+    begin(&line, change->record);
+    add(&line, F_INT("failures", change->tries.failures));
+    add(&line, F_INT("run_at_ms", change->at_ms));
+    end(&line, LOG_WARN, "task_retry");
+}
+
+static void tell_dead_letter(const change_t *change)
+{
+    line_t line;
+    begin(&line, change->record);
+    add_text(&line, "reason", change->outcome ? change->outcome->spec.reason : (slice_t){0});
+    add(&line, F_INT("attempts", change->tries.attempts));
+    add(&line, F_INT("failures", change->tries.failures));
+    add(&line, F_INT("deaths", change->tries.deaths));
+    end(&line, LOG_WARN, "task_dead_lettered");
+}
+
+static void tell_ending(const change_t *change)
+{
+    switch (change->outcome->spec.ending) {
+    case ENDING_FAILURE:
+    case ENDING_TIMEOUT:
+    case ENDING_REJECTED:
+        tell_attempt(change, LOG_WARN, "task_failed");
+        break;
+    case ENDING_LOST:
+        tell_attempt(change, LOG_WARN, "lease_lost");
+        break;
+    case ENDING_RELEASED:
+        tell_attempt(change, LOG_INFO, "task_released");
+        break;
+    default:
+        break;
+    }
+}
+
+static void tell_trouble(const change_t *change)
+{
+    if (change->from == REEVE_STATE_PROCESSING && change->outcome)
+        tell_ending(change);
+    if (change->from == REEVE_STATE_PROCESSING && change->to == REEVE_STATE_SCHEDULED)
+        tell_retry(change);
+    if (change->to == REEVE_STATE_FAILED)
+        tell_dead_letter(change);
+}
+
+void narrate_batch(reactor_t *self, const batch_t *batch)
 {
     if (!log_enabled(LOG_WARN))
         return;
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->items[i].kind == REQUEST_EFFECT && batch->items[i].effect.kind == EFFECT_CHANGE)
-            narrate_change(&batch->items[i].effect.change);
+    for (size_t i = 0; i < batch->count; i++) {
+        const request_t *request = &batch->items[i];
+        if (request->kind != REQUEST_EFFECT || request->effect.kind != EFFECT_CHANGE)
+            continue;
+        tell_trouble(&request->effect.change);
+        tell_life(self, &request->effect.change);
+    }
+}
+
+/* ---- workers -------------------------------------------------------------------------------- */
+
+/*  A task that is no longer in memory has its number in the store instead of its id. */
+static void tell_stale(const effect_t *effect)
+{
+    line_t line = {0};
+    if (effect->note.record)
+        begin(&line, effect->note.record);
+    else
+        add(&line, F_INT("seq", (int64_t)effect->note.seq));
+    add(&line, F_INT("attempt", effect->note.attempt));
+    end(&line, LOG_WARN, "stale_attempt");
 }
 
 void narrate_note(const effect_t *effect)
@@ -61,8 +218,7 @@ void narrate_note(const effect_t *effect)
         log_event(LOG_WARN, "worker_lost", F_STR("worker_id", effect->note.worker));
         break;
     case NOTE_STALE:
-        log_event(LOG_INFO, "stale_attempt", F_INT("seq", (int64_t)effect->note.seq),
-                  F_INT("attempt", effect->note.attempt));
+        tell_stale(effect);
         break;
     }
 }

@@ -204,7 +204,7 @@ static void count_batch(reactor_t *self, const batch_t *batch)
     their changes are durable. */
 static void take_batch(reactor_t *self, batch_t *batch)
 {
-    narrate_batch(batch);
+    narrate_batch(self, batch);
     count_batch(self, batch);
     if (batch->ids)
         id_filter_apply(self->ids, &batch->ids);

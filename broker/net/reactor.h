@@ -18,6 +18,7 @@ typedef struct reactor_config {
     const store_identity_t *identity;
     int64_t heartbeat_ms, liveness_ms;
     int64_t disk_reserve_bytes; /* below this much free space, new tasks are refused */
+    int64_t log_task_rate;      /* lines about single tasks in a second; failures are not counted */
     const char *db_path;
 } reactor_config_t;
 

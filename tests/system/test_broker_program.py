@@ -93,6 +93,8 @@ class Configuration(ProgramTest):
                 ("http", "127.0.0.1:5556"),
                 ("log-format", "text"),
                 ("log-level", "info"),
+                ("log-to", "stderr"),
+                ("log-task-rate", "1000"),
                 ("heartbeat", "1000ms"),
                 ("liveness", "10000ms"),
                 ("grace", "3000ms"),
@@ -113,6 +115,7 @@ class Configuration(ProgramTest):
                 ("retention", "3600000ms"),
                 ("max-length", "0"),
                 ("max-bytes", "0"),
+                ("log-every", "1"),
             ],
         )
         self.assertEqual(list(self.home.iterdir()), [])
@@ -359,11 +362,13 @@ class Reload(ProgramTest):
 
     def test_sighup_changes_policies_and_the_log_level(self):
         broker = self.broker(defaults={"max-length": "1"})
-        self.submit(broker.ipc, "job", "--queue", "q")
+        broker.config["log-level"] = "warn"
+        self.reload(broker, "reloaded")
+        quiet = self.submit(broker.ipc, "job", "--queue", "q")
         self.assertEqual(refusal_of_a_task(broker.ipc), QUEUE_FULL)
-        self.assertIsNone(broker.log.find("task_enqueued"))
+        self.assertIsNone(broker.log.find("task_enqueued", task_id=quiet))
         broker.defaults["max-length"] = "2"
-        broker.config["log-level"] = "debug"
+        broker.config["log-level"] = "info"
         self.reload(broker, "reloaded")
         task_id = self.submit(broker.ipc, "job", "--queue", "q")
         broker.wait("task_enqueued", task_id=task_id)

@@ -920,7 +920,7 @@ class Working(WireTest):
         worker.settle(got[b"forgotten"], corr=1)
         worker.settle(got[b"named"], corr=2)
         self.assertEqual(answers(worker, 2), {1: wire.STALE_ATTEMPT, 2: wire.OK})
-        broker.wait("task_requeued", task_id="forgotten", reason="worker_lost")
+        broker.wait("lease_lost", task_id="forgotten", reason="worker_lost")
 
     def test_a_silent_worker_loses_its_lease_and_cannot_settle(self):
         broker = self.broker({"liveness": "400ms"})
