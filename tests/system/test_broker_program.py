@@ -305,7 +305,9 @@ class Start(ProgramTest):
         self.assertEqual(db.read_bytes(), before)
 
     def test_a_database_that_cannot_be_created(self):
-        for db in (self.home / "none/reeve.db", self.home):
+        directory = self.home / "directory"
+        directory.mkdir()
+        for db in (self.home / "none/reeve.db", directory):
             self.assert_refused(EX_CANTCREAT, db, event="store_cannot_open", db=db)
 
 
