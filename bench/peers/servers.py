@@ -40,6 +40,7 @@ class Server:
     title = ""
     durability = ""  # "fsync" or "buffered" or "memory"
     package = None  # Debian's
+    suffix = ""  # of its program's name after the server's
     rate = 0  # roughly what it does end to end on the slowest machine seen, to size the work
     load_class = ""
     log_ready = None  # a pattern in the log
@@ -113,6 +114,10 @@ class Server:
 
     stop_signal = signal.SIGTERM
 
+    @classmethod
+    def executable(cls):
+        return cls.name.partition("-")[0] + cls.suffix
+
     def cpu_s(self):
         ticks = 0
         for pid in tree(self.process.pid):
@@ -164,9 +169,51 @@ class Reeve(Server):
     def load_command(self):
         return [self.build / "bench/reeve-load", "--broker", self.endpoint, "--json"]
 
+    def majordomo(self, requests, outstanding, workers):
+        numbers = map(str, (requests, outstanding, workers))
+        command = [self.build / "bench/peers/mdp-load", self.endpoint, *numbers]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=900)
+        return json.loads(done.stdout)
+
+    def run_commands(self, count, concurrency):
+        """From the start of reeve-worker, with all tasks waiting, until all have ended."""
+        ids = [f"true-{i}" for i in range(count)]
+        task = '{"id":"%s","queue":"true","task_name":"true"}\n'
+        reeve = [self.build / "client/reeve"]
+        to = ["--broker", self.endpoint]
+        text = "".join(task % one for one in ids)
+        submit = [*reeve, "submit", "--file", "-", *to]
+        subprocess.run(submit, input=text, text=True, check=True, stdout=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        waiter = subprocess.Popen([*reeve, "wait", *to, *ids], stdout=subprocess.DEVNULL)
+        start = time.monotonic()
+        command = [self.build / "worker/reeve-worker", *to, "--queue", "true"]
+        worker = subprocess.Popen([*command, "-c", str(concurrency), "--", "/bin/true"], **quiet)
+        try:
+            if waiter.wait(900) != 0:
+                raise SystemExit("bench/compare: a task of /bin/true failed")
+            took_s = time.monotonic() - start
+        finally:
+            for process in (worker, waiter):
+                process.terminate()
+                process.wait()
+        return {"tasks": count, "tasks_per_s": count / took_s}
+
+
+class BareMdp(Reeve):
+    """Not in the comparison of queues: it speaks only Majordomo and keeps nothing."""
+
+    name, title, durability = "bare-mdp", "a bare Majordomo broker", "memory"
+
+    def start(self):
+        self.spawn([self.build / "bench/peers/bare-mdp"])
+        self.log_ready = "listening"
+        self.wait_for_log()
+        self.endpoint = self.log().split()[1]
+
 
 class Redis(Server):
-    package = "redis-server"
+    package, suffix = "redis-server", "-server"
 
     def command(self):
         return (
@@ -195,7 +242,7 @@ class RedisEverysec(Redis):
 
 
 class RabbitMQ(Server):
-    package = "rabbitmq-server"
+    package, suffix = "rabbitmq-server", "-server"
     log_ready = "Server startup complete"
 
     def start(self):
@@ -278,7 +325,7 @@ class GearmandMemory(Gearmand):
 
 
 class Nats(Server):
-    package = "nats-server"
+    package, suffix = "nats-server", "-server"
     name, title = "nats", "NATS JetStream, file store"
     durability, rate = "buffered", 40_000
     log_ready = "Server is ready"

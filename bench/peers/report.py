@@ -1,0 +1,288 @@
+"""The tables of bench/compare, as Markdown, from its results.jsonl."""
+
+import json
+from statistics import median
+
+import servers
+
+TITLES = {one.name: one.title for one in [*servers.ALL, servers.BareMdp]}
+DURABILITY = {one.name: one.durability for one in servers.ALL}
+
+
+class Results:
+    def __init__(self, path):
+        lines = [json.loads(line) for line in open(path)]
+        self.machines = [line for line in lines if line["part"] == "machine"]
+        self.lines = [line for line in lines if line["part"] != "machine"]
+
+    def of(self, part, server, kind):
+        return [
+            line
+            for line in self.lines
+            if (line["part"], line["server"], line["kind"]) == (part, server, kind)
+        ]
+
+    def values(self, part, server, kind, get):
+        return [get(line) for line in self.of(part, server, kind)]
+
+    def median(self, part, server, kind, get):
+        values = self.values(part, server, kind, get)
+        return median(values) if values else None
+
+    def servers(self, part):
+        seen = {line["server"] for line in self.lines if line["part"] == part}
+        return [name for name in TITLES if name in seen]
+
+    def kinds(self, part):
+        return list(dict.fromkeys(line["kind"] for line in self.lines if line["part"] == part))
+
+
+def per_s(line):
+    return line["tasks_per_s"]
+
+
+def cpu(line):
+    return line["server_cpu_s"] / line["tasks"] * 1e6
+
+
+def latency(what, share):
+    return lambda line: line[what][share] / 1000
+
+
+def one_line(line):
+    """What is printed while it runs."""
+    if line["part"] == "machine":
+        return f"# {line['command']}; {line['date']}; load average {line['load_average']:.2f}"
+    words = [line["part"], line["server"], line["kind"], f"run {line['run']}:"]
+    for name, text in (("tasks_per_s", "{:.0f}/s"), ("per_s", "{:.0f}/s"), ("rss_mib", "{:.0f} MiB"),
+                       ("submit_per_s", "submit {:.0f}/s"), ("run_per_s", "run {:.0f}/s")):
+        if name in line:
+            words.append(text.format(line[name]))
+    for name in ("confirm_us", "wake_us", "round_trip_us"):
+        if line.get(name, {}).get("max"):
+            words.append(f"{name[:-3]} p50 {line[name]['p50']} us p99 {line[name]['p99']} us")
+    if line.get("server_cpu_s") and line.get("tasks"):
+        words.append(f"{cpu(line):.1f} CPU s/M")
+    words.append(f"(load {line['load_average']:.1f})")
+    return " ".join(word for word in words if word)
+
+
+def rate_text(value):
+    return f"{value:,.0f}"
+
+
+def ms_text(value):
+    return f"{value:.2f}"
+
+
+def cell(values, text):
+    """The median, and the range where there is one."""
+    if not values:
+        return "-"
+    if len(values) == 1 or min(values) == max(values):
+        return text(median(values))
+    return f"{text(median(values))} ({text(min(values))}-{text(max(values))})"
+
+
+def table(heads, rows):
+    lines = ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def head(results):
+    first, last = results.machines[0], results.machines[-1]
+    loads = sorted(line["load_average"] for line in results.lines)
+    text = f"{first['cores']} cores, {first['system']}, {first['filesystem']}; commit "
+    text += f"{last['commit']}; {first['date']} to {last['date']}; load average during it "
+    text += f"{loads[0]:.1f} to {loads[-1]:.1f}, median {median(loads):.1f}\n\n"
+    commands = dict.fromkeys(line["command"] for line in results.machines)
+    text += "".join(f"    $ {command}\n" for command in commands)
+    return text + "\n" + ", ".join(last["packages"]) + "\n"
+
+
+def throughput(results):
+    columns = [("enqueue", per_s), ("e2e-1", per_s), ("e2e-4", per_s)]
+    heads = ["server", "durability", "enqueue/s", "end to end/s, 1 consumer", "4 consumers",
+             "of Reeve's, 1 consumer", "server CPU s per 1M", "peak RSS, MiB"]
+    own = results.median("peers", "reeve", "e2e-1", per_s)
+    rows = []
+    for name in results.servers("peers"):
+        row = [TITLES[name], DURABILITY[name]]
+        row += [cell(results.values("peers", name, kind, get), rate_text) for kind, get in columns]
+        theirs = results.median("peers", name, "e2e-1", per_s)
+        row.append(f"{theirs / own:.2f}" if own and theirs else "-")
+        row.append(cell(results.values("peers", name, "e2e-1", cpu), "{:.1f}".format))
+        peaks = [line["peak_rss_mib"] for line in results.of("peers", name, "enqueue")]
+        row.append(f"{max(peaks):.0f}" if peaks else "-")
+        rows.append(row)
+    return table(heads, rows)
+
+
+def latencies(results):
+    heads = ["server", "durability", "confirm p50, ms", "confirm p99", "to worker p50, ms",
+             "to worker p99", "to worker p99.9"]
+    columns = [("confirm", "confirm_us", "p50"), ("confirm", "confirm_us", "p99"),
+               ("wake", "wake_us", "p50"), ("wake", "wake_us", "p99"), ("wake", "wake_us", "p99_9")]
+    rows = []
+    for name in results.servers("peers"):
+        row = [TITLES[name], DURABILITY[name]]
+        for kind, what, share in columns:
+            row.append(cell(results.values("peers", name, kind, latency(what, share)), ms_text))
+        rows.append(row)
+    return table(heads, rows)
+
+
+def waiting(results):
+    heads = ["server", "waiting", "RSS empty, MiB", "RSS, MiB", "peak"]
+    rows = []
+    for kind in results.kinds("waiting"):
+        for name in results.servers("waiting"):
+            for line in results.of("waiting", name, kind):
+                sizes = (line["rss_empty_mib"], line["rss_mib"], line["peak_rss_mib"])
+                rows.append([TITLES[name], f"{int(kind):,}", *(f"{size:.0f}" for size in sizes)])
+    return table(heads, rows)
+
+
+def floor(results):
+    rows = []
+    for kind in results.kinds("floor"):
+        lines = results.of("floor", "", kind)
+        rows.append([kind, cell([line["per_s"] for line in lines], rate_text), lines[0]["unit"]])
+    return table(["", "per second", "of what"], rows)
+
+
+def rates(part, name_of_kind):
+    def make(results):
+        rows = []
+        for kind in results.kinds(part):
+            for name in results.servers(part):
+                lines = results.of(part, name, kind)
+                if lines:
+                    rates_of = [line["tasks_per_s"] for line in lines]
+                    rows.append([TITLES[name], kind, cell(rates_of, rate_text)])
+        return table(["", name_of_kind, "per second"], rows)
+
+    return make
+
+
+def mdp(results):
+    heads = ["broker", "", "round trips/s", "p50, ms", "p99, ms"]
+    rows = []
+    for kind in results.kinds("mdp"):
+        for name in results.servers("mdp"):
+            row = [TITLES[name], kind, cell(results.values("mdp", name, kind, per_s), rate_text)]
+            for share in ("p50", "p99"):
+                get = latency("round_trip_us", share)
+                row.append(cell(results.values("mdp", name, kind, get), ms_text))
+            rows.append(row)
+    return table(heads, rows)
+
+
+def spawn(results):
+    rows = []
+    for name, title in (("reeve", "reeve-worker"), ("bare", "posix_spawn and wait")):
+        rows.append([title, cell(results.values("spawn", name, "true", per_s), rate_text)])
+    return table(["", "runs of /bin/true per second"], rows)
+
+
+def backlog(results):
+    names = ("submit_per_s", "run_per_s", "rss_mib", "rss_running_mib", "start_s", "database_mib")
+    heads = ["waiting", "submit/s", "run/s with it", "RSS filled, MiB", "RSS running, MiB",
+             "start after kill, s", "database, MiB"]
+    rows = []
+    for kind in results.kinds("backlog"):
+        for line in results.of("backlog", "reeve", kind):
+            row = [f"{line[name]:,.2f}" if name == "start_s" else f"{line[name]:,.0f}" for name in names]
+            rows.append([f"{int(kind):,}", *row])
+    return table(heads, rows)
+
+
+# ---- targets ----
+
+
+def ratio(results, part, kind, get, own, other):
+    mine, theirs = (results.median(part, name, kind, get) for name in (own, other))
+    return mine / theirs if mine and theirs else None
+
+
+def targets(results):
+    """What is to be reached, as medians of one run: (what, value, bound, whether more is better)."""
+
+    def against(other, kind, get=per_s, part="peers"):
+        return ratio(results, part, kind, get, "reeve", other)
+
+    def ids(kind):
+        random, ordered = (
+            results.median("ids", "reeve", f"{kind}-{ids}", per_s) for ids in ("random", "ordered")
+        )
+        return random / ordered if random and ordered else None
+
+    rss = results.median("waiting", "reeve", "1000000", lambda line: line["rss_mib"])
+    always = "redis-always"
+    yield "end to end, 1 consumer, of Redis always", against(always, "e2e-1"), 1.5, True
+    yield "the same of RabbitMQ quorum", against("rabbitmq-quorum", "e2e-1"), 3.5, True
+    yield "the same of beanstalkd -f0", against("beanstalkd-f0", "e2e-1"), 30, True
+    yield "the same of NATS file", against("nats", "e2e-1"), 1.0, True
+    yield "end to end, 4 consumers, of Redis always", against(always, "e2e-4"), 1.3, True
+    yield "enqueue, of Redis always", against(always, "enqueue"), 1.0, True
+    yield "random ids of ordered, end to end, 1M waiting", ids("e2e"), 0.5, True
+    yield "random ids of ordered, enqueueing 1M", ids("enqueue"), 0.5, True
+    for prefetch in ("100", "1000"):
+        slow = against(always, f"prefetch {prefetch}", part="slow-sync")
+        yield f"syncs of 2 ms, prefetch {prefetch}: end to end, of Redis always", slow, 4, True
+    yield "server CPU per task, of Redis always", against(always, "e2e-1", cpu), 1.2, False
+    for share in ("p50", "p99"):
+        got = against(always, "confirm", latency("confirm_us", share))
+        yield f"confirm latency {share}, 1 outstanding, of Redis always", got, 1.5, False
+    for share in ("p50", "p99"):
+        got = against(always, "wake", latency("wake_us", share))
+        yield f"submit to worker {share} at 2,000/s, of Redis always", got, 1.0, False
+    yield "MiB RSS with 1M waiting", rss, 64, False
+    for kind in results.kinds("mdp"):
+        got = ratio(results, "mdp", kind, per_s, "reeve", "bare-mdp")
+        bound = 0.4 if kind.startswith("100 ") else None
+        yield f"Majordomo, persisted, {kind}, of bare", got, bound, True
+    bare = ratio(results, "spawn", "true", per_s, "reeve", "bare")
+    yield "reeve-worker of a bare spawn loop", bare, 0.8, True
+
+
+def target_table(results):
+    rows = []
+    for what, value, bound, more in targets(results):
+        if value is None:
+            continue
+        if bound is None:
+            rows.append([what, "-", f"{value:.2f}", ""])
+            continue
+        met = value >= bound if more else value <= bound
+        sign = "≥" if more else "≤"
+        rows.append([what, f"{sign} {bound:g}", f"{value:.2f}", "met" if met else "**not met**"])
+    return table(["ratio of medians", "target", "measured", ""], rows)
+
+
+TABLES = [
+    ("Targets", None, target_table),
+    ("Throughput", "peers", throughput),
+    ("Latency", "peers", latencies),
+    ("Memory", "waiting", waiting),
+    ("The floor", "floor", floor),
+    ("Slow syncs", "slow-sync", rates("slow-sync", "")),
+    ("Ids", "ids", rates("ids", "work")),
+    ("Majordomo", "mdp", mdp),
+    ("Commands", "spawn", spawn),
+    ("Size of a task", "payload", rates("payload", "bytes")),
+    ("Consumers", "consumers", rates("consumers", "consumers")),
+    ("Backlog", "backlog", backlog),
+]
+
+
+def tables(path):
+    results = Results(path)
+    if not results.lines:
+        return "nothing was measured\n"
+    parts = {line["part"] for line in results.lines}
+    text = head(results)
+    for title, part, make in TABLES:
+        if part is None or part in parts:
+            text += f"\n## {title}\n\n{make(results)}"
+    return text
