@@ -570,6 +570,14 @@ void config_fini(config_t *self)
 
 /* ---- printing ------------------------------------------------------------------------------- */
 
+/*  ZPL has no escapes: a value with the one quote in it stands in the other, and one with both can
+    only have come from a line without quotes. */
+static void print_text(const char *text, FILE *out)
+{
+    const char *quote = strchr(text, '"') == NULL ? "\"" : strchr(text, '\'') == NULL ? "'" : "";
+    fprintf(out, "%s%s%s\n", quote, text, quote);
+}
+
 static void print_settings(const setting_t *settings, int count, const void *base,
                            const char *indent, FILE *out)
 {
@@ -579,7 +587,7 @@ static void print_settings(const setting_t *settings, int count, const void *bas
         switch (settings[i].kind) {
         case TEXT:
         case ADDRESS:
-            fprintf(out, "\"%s\"\n", *(char *const *)at);
+            print_text(*(char *const *)at, out);
             break;
         case DURATION:
             fprintf(out, "%" PRId64 "ms\n", *(const int64_t *)at);
@@ -603,8 +611,10 @@ static void print_settings(const setting_t *settings, int count, const void *bas
 void config_print(const config_t *self, FILE *out)
 {
     fprintf(out, "broker\n");
-    for (size_t i = 0; i < self->bind_count; i++)
-        fprintf(out, "    bind = \"%s\"\n", self->bind[i]);
+    for (size_t i = 0; i < self->bind_count; i++) {
+        fputs("    bind = ", out);
+        print_text(self->bind[i], out);
+    }
     print_settings(broker_settings, BROKER_COUNT, self, "    ", out);
     fprintf(out, "defaults\n");
     print_settings(policy_settings, POLICY_COUNT, &self->defaults, "    ", out);
