@@ -136,7 +136,8 @@ void mdp_disconnect(reactor_t *self, peer_entry_t *peer);
 void mdp_reply(reactor_t *self, slice_t reply_to, slice_t service, mdp_kind_t kind,
                const slice_t *body, size_t body_count);
 /*  Where a reply to this request has to go, as bytes that outlive the connection. */
-void mdp_address(const peer_entry_t *peer, const mdp_message_t *request, wire_buffer_t *out);
+void mdp_address(const reactor_t *self, const peer_entry_t *peer, const mdp_message_t *request,
+                 wire_buffer_t *out);
 /*  A result as the frames of a reply; returns their number, 1..LIMIT_BODY_FRAMES. */
 size_t mdp_result(const outcome_spec_t *outcome, slice_t *frames);
 void mdp_reply_outcome(reactor_t *self, const effect_t *effect);

@@ -67,7 +67,7 @@ static void client_request(reactor_t *self, peer_entry_t *peer, const mdp_messag
         return;
     }
     wire_buffer_t reply_to = {0};
-    mdp_address(peer, request, &reply_to);
+    mdp_address(self, peer, request, &reply_to);
     if (reply_to.size > LIMIT_REPLY_TO_BYTES)
         reactor_refuse(self, REFUSAL_BAD_TASK, peer, "return path: 2 KiB at most");
     else if (tsp_service(request->service) != TSP_NONE)

@@ -126,10 +126,33 @@ void mdp_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
 
 /* ---- to clients ----------------------------------------------------------------------------- */
 
-void mdp_address(const peer_entry_t *peer, const mdp_message_t *request, wire_buffer_t *out)
+/*  The first frame of a return path: what the client speaks, and the epoch of its connection. */
+typedef struct path_head {
+    uint8_t version, delimiter, epoch[8];
+} path_head_t;
+
+static void put_epoch(const reactor_t *self, uint8_t epoch[8])
 {
-    uint8_t head[2] = {(uint8_t)request->version, request->delimiter};
-    wire_put_frame(out, slice(head, sizeof head));
+    memcpy(epoch, &self->identity.epoch, sizeof self->identity.epoch);
+}
+
+/*  The ids that ROUTER makes (they begin with 0) are the same after each start of the broker: in
+    another epoch than its own one would name a stranger's connection. An id that the client chose is
+    the same client's again. */
+static bool is_still_the_peer(const reactor_t *self, const path_head_t *head, slice_t routing_id)
+{
+    uint8_t epoch[8];
+    put_epoch(self, epoch);
+    bool made_by_router = routing_id.size == 0 || routing_id.data[0] == 0;
+    return !made_by_router || memcmp(epoch, head->epoch, sizeof epoch) == 0;
+}
+
+void mdp_address(const reactor_t *self, const peer_entry_t *peer, const mdp_message_t *request,
+                 wire_buffer_t *out)
+{
+    path_head_t head = {(uint8_t)request->version, request->delimiter, {0}};
+    put_epoch(self, head.epoch);
+    wire_put_frame(out, slice(&head, sizeof head));
     wire_put_frame(out, slice(peer->id, peer->id_size));
     for (size_t i = 0; i < request->path_count; i++)
         wire_put_frame(out, request->path[i]);
@@ -140,10 +163,14 @@ void mdp_reply(reactor_t *self, slice_t reply_to, slice_t service, mdp_kind_t ki
 {
     slice_t address[LIMIT_BODY_FRAMES];
     size_t count = unpack(reply_to, address);
-    if (count < 2 || address[0].size != 2)
+    path_head_t from;
+    if (count < 2 || address[0].size != sizeof from)
         return;
-    mdp_message_t message = {.version = (mdp_version_t)address[0].data[0],
-                             .delimiter = address[0].data[1],
+    memcpy(&from, address[0].data, sizeof from);
+    if (!is_still_the_peer(self, &from, address[1]))
+        return;
+    mdp_message_t message = {.version = (mdp_version_t)from.version,
+                             .delimiter = from.delimiter,
                              .kind = kind,
                              .path = address + 2,
                              .path_count = count - 2,

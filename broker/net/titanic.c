@@ -14,7 +14,7 @@ static call_t *call_new(reactor_t *self, const peer_entry_t *peer, const mdp_mes
     call->corr = ++self->last_call;
     call->peer = peer->handle;
     call->service = mem_strndup(request->service.data, request->service.size);
-    mdp_address(peer, request, &call->reply_to);
+    mdp_address(self, peer, request, &call->reply_to);
     HASH_ADD(hh, self->calls, corr, sizeof call->corr, call);
     return call;
 }

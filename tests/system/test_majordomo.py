@@ -320,6 +320,21 @@ class Lives(MajordomoTest):
                 worker.reconnect()
                 self.serve_one(broker, worker)
 
+    def test_a_reply_after_a_restart_goes_to_no_stranger(self):
+        for version, client_class in CLIENTS.items():
+            with self.subTest(version=version):
+                broker = self.broker(VERBOSE)
+                self.ask(broker, "echo", "secret", None).kill()
+                broker.restart()
+                # The first connection again, and so of the same id as the one that asked.
+                stranger = self.peer(client_class, broker.tcp)
+                self.in_step(stranger)
+                mark = broker.mark()
+                worker = self.peer(mdp.Worker02, broker.ipc, "echo")
+                worker.reply(worker.recv_request(), "secret")
+                broker.wait("task_finished", mark)
+                self.in_step(stranger)
+
     def test_a_request_at_a_worker_is_done_again_after_a_restart(self):
         broker = self.broker(VERBOSE)
         client = self.ask(broker, "echo", "again", "asker")
