@@ -36,7 +36,7 @@ enum {
 
 enum {
     DEFAULT_DURATION_MS = 60000,
-    DEFAULT_RATE = 200,
+    DEFAULT_RATE = 500,
     RATE_MOST = 5000,
     TICK_MS = 10,
     PATIENCE_MS = 180000,   /* of each step of the healing */
@@ -432,7 +432,7 @@ const verb_t verb_selftest = {
         "An interrupt ends the killing early, a second one gives up.\n\n"
         "  --duration DUR         how long to kill (default 1m)\n"
         "  --seed N               what happens and when (default: random, and printed)\n"
-        "  --rate N               tasks per second (default 200)\n"
+        "  --rate N               tasks per second (default 500)\n"
         "  --dir DIR              where the directory is made (default $TMPDIR, else /tmp): the\n"
         "                         disk that is tested\n"
         "  --keep                 keep the directory; it is kept anyway when something is wrong\n"

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/cli.h"
 #include "client/output.h"
 #include "client/selftest/history.h"
 #include "common/mem.h"
