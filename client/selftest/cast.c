@@ -321,12 +321,17 @@ void cast_stop(cast_t *self, actor_t *actor, int64_t now_ms, int64_t pause_ms)
     kill(actor->pid, SIGSTOP);
 }
 
+static void terminate(actor_t *actor, int64_t kill_at_ms)
+{
+    actor->draining = true;
+    actor->kill_at_ms = kill_at_ms;
+    kill(actor->pid, SIGTERM);
+}
+
 void cast_drain(cast_t *self, actor_t *actor, int64_t now_ms)
 {
     self->counts.drains[actor->role]++;
-    actor->draining = true;
-    actor->kill_at_ms = now_ms + DRAIN_MS;
-    kill(actor->pid, SIGTERM);
+    terminate(actor, now_ms + DRAIN_MS);
 }
 
 void cast_heal(cast_t *self, int64_t now_ms)
@@ -338,17 +343,15 @@ void cast_heal(cast_t *self, int64_t now_ms)
     cast_tick(self, now_ms);
 }
 
-void cast_retire(cast_t *self, role_t role, int64_t now_ms)
+void cast_retire(cast_t *self, role_t role)
 {
     for (int i = 0; i < self->count; i++) {
         actor_t *actor = &self->actors[i];
         if (actor->role != role)
             continue;
         actor->retired = true;
-        if (actor->pid != 0) {
-            cast_drain(self, actor, now_ms);
-            actor->kill_at_ms = INT64_MAX; /* it has to end by itself */
-        }
+        if (actor->pid != 0)
+            terminate(actor, INT64_MAX); /* it has to end by itself */
     }
 }
 

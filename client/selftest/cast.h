@@ -77,7 +77,7 @@ void cast_drain(cast_t *self, actor_t *actor, int64_t now_ms);
 /*  Continues and starts all. */
 void cast_heal(cast_t *self, int64_t now_ms);
 /*  Tells all of a role to end for good; cast_running is how many have not. */
-void cast_retire(cast_t *self, role_t role, int64_t now_ms);
+void cast_retire(cast_t *self, role_t role);
 int cast_running(const cast_t *self, role_t role);
 
 #endif

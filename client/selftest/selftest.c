@@ -235,23 +235,18 @@ static bool queues_are_empty(selftest_t *self)
     return read && left == 0;
 }
 
-static void retire(selftest_t *self, role_t role)
-{
-    cast_retire(&self->cast, role, clock_mono_ms());
-}
-
 /*  No more kills: everything that is open has to come to its end. */
 static bool heal(selftest_t *self)
 {
     static const role_t workers[] = {ROLE_WORKER, ROLE_POISON, ROLE_COMMAND, ROLE_MDP_WORKER};
     int64_t start_ms = clock_mono_ms();
     cast_heal(&self->cast, start_ms);
-    retire(self, ROLE_CLIENT);
-    retire(self, ROLE_MDP_CLIENT);
+    cast_retire(&self->cast, ROLE_CLIENT);
+    cast_retire(&self->cast, ROLE_MDP_CLIENT);
     bool good = await(self, "the clients' answers", clients_are_done) &&
                 await(self, "the queues to run empty", queues_are_empty);
     for (size_t i = 0; good && i < sizeof workers / sizeof workers[0]; i++)
-        retire(self, workers[i]);
+        cast_retire(&self->cast, workers[i]);
     good = good && await(self, "the workers' ends", all_have_ended);
     self->report.healing_ms = clock_mono_ms() - start_ms;
     return good;
@@ -279,7 +274,7 @@ static void check(selftest_t *self)
     else if (story_ask(&self->story, self->cli->client, judge, self, &error) != 0)
         snprintf(self->problem, sizeof self->problem, "asking the broker in the end: %s",
                  reeve_error_meaning(error));
-    retire(self, ROLE_BROKER);
+    cast_retire(&self->cast, ROLE_BROKER);
     await(self, "the broker's end", broker_has_ended);
     self->report.asking_ms = clock_mono_ms() - start_ms;
 }

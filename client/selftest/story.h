@@ -18,7 +18,7 @@ typedef struct attempt {
     uint32_t starts; /* must be 1 */
     int verdict;     /* what the worker said of it; 0: nothing */
     bool settled;    /* the broker told it that this is stored */
-    char run[48];    /* names this run of it in its result */
+    char run[32];    /* names this run of it in its result */
 } attempt_t;
 
 typedef struct task {
