@@ -36,6 +36,7 @@ struct session {
     char **queues; /* NULL-terminated */
     uint32_t prefetch;
     uint64_t random;
+    uint64_t instance; /* tells this process from another one of the same name */
 
     phase_t phase;
     bool close_due; /* the connection was given up outside worker_session_tick */
@@ -79,6 +80,7 @@ worker_session_t *worker_session_new(const worker_session_options_t *options, in
         self->queues[i] = mem_strdup(options->queues[i]);
     self->prefetch = options->prefetch;
     self->random = options->seed | 1;
+    self->instance = options->seed | 1;
     self->phase = DOWN;
     self->reopen_ms = now_ms;
     self->backoff_ms = BACKOFF_LEAST_MS;
@@ -527,6 +529,7 @@ static void put_all_held(worker_session_t *self, wire_command_t command, int64_t
         wire_held_t held = {.token = delivery->token_bytes, .running_ms = WIRE_ABSENT};
         if (delivery->started_ms >= 0 && now_ms >= delivery->started_ms)
             held.running_ms = (uint64_t)(now_ms - delivery->started_ms);
+        held.timeout_ms = (uint64_t)delivery->extend_ms;
         wire_put_held(&self->buffer, command, &held);
     }
 }
@@ -539,6 +542,7 @@ static void put_ready(worker_session_t *self, int64_t now_ms)
         wire_put_queue(&self->buffer, slice_str(self->queues[i]));
     wire_put_ready_prefetch(&self->buffer, self->prefetch);
     put_all_held(self, WIRE_READY, now_ms);
+    wire_put_ready_instance(&self->buffer, self->instance);
     self->ready_due = self->prefetch_due = false;
 }
 

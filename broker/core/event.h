@@ -17,6 +17,7 @@ typedef struct held {
     uint64_t seq;
     uint32_t attempt;
     int64_t running_ms; /* -1: not started */
+    int64_t timeout_ms; /* as the worker extended it; 0: as delivered */
 } held_t;
 
 typedef enum event_kind {
@@ -77,6 +78,7 @@ typedef struct event {
         struct {
             peer_kind_t kind;
             slice_t name;
+            uint64_t instance; /* of the process behind the name; 0: not told */
             const slice_t *queues;
             size_t queue_count;
             uint32_t prefetch;

@@ -29,8 +29,9 @@ typedef struct task {
     /* while PROCESSING */
     worker_t *holder; /* NULL: waiting for its worker's return until lease_until_ms */
     char *holder_name;
-    int64_t lease_until_ms; /* monotonic; extended by heartbeats */
-    int64_t deadline_ms;    /* monotonic; the attempt's timeout as the broker enforces it */
+    uint64_t holder_instance; /* of the process that has or had it; 0: not known */
+    int64_t lease_until_ms;   /* monotonic; extended by heartbeats */
+    int64_t deadline_ms;      /* monotonic; the attempt's timeout as the broker enforces it */
     int64_t started_wall_ms, started_ms, timeout_ms;
     struct task *held_prev, *held_next; /* the holder's list */
     UT_hash_handle hh;
@@ -72,6 +73,7 @@ struct worker {
     peer_t peer;
     peer_kind_t kind;
     char *name;
+    uint64_t instance; /* 0: not told */
     uint32_t prefetch, leased;
     task_t *held;
     subscription_t *subscriptions;

@@ -25,6 +25,7 @@ static void start_clocks(const core_t *core, task_t *task)
 
 static void hold(task_t *task, worker_t *worker)
 {
+    task->holder_instance = worker->instance;
     task->holder = worker;
     DL_APPEND2(worker->held, task, held_prev, held_next);
     worker->leased++;
@@ -76,6 +77,11 @@ void lease_clear(core_t *core, task_t *task)
 
 void lease_orphan(core_t *core, task_t *task)
 {
+    /* Its delivery still waits for the commit: it is not sent to a peer that is gone. */
+    if (task->last_change > core->durable) {
+        lease_release(core, task);
+        return;
+    }
     let_go(task);
     task->lease_until_ms = core->now_ms + core->config.grace_ms;
 }

@@ -13,7 +13,7 @@ typedef struct policy {
     int64_t timeout_ms;   /* per attempt; 0 none */
     int64_t retention_ms; /* ended tasks answer for so long; dead letters stay until purged */
     uint64_t max_length;  /* waiting and scheduled tasks; 0 no limit */
-    uint64_t max_bytes;   /* their bodies; 0 no limit */
+    uint64_t max_bytes;   /* bodies of the tasks that have not ended; 0 no limit */
     uint32_t log_every;   /* the log tells of every so-manieth task; 0 of none; failures always */
 } policy_t;
 

@@ -12,10 +12,21 @@ worker_t *worker_find(const core_t *core, peer_t peer)
     return worker;
 }
 
-static worker_t *find_by_name(const core_t *core, const char *name)
+/*  Whether two tell of one process: a name may be given to another one, after the first has died or
+    by mistake; who does not tell an instance has to have a name of its own. */
+static bool is_same(const char *name, uint64_t instance, slice_t other_name,
+                    uint64_t other_instance)
+{
+    return slice_eq(slice_str(name), other_name) &&
+           (instance == other_instance || instance == 0 || other_instance == 0);
+}
+
+/*  The registration that a READY over a new connection takes the place of. */
+static worker_t *find_earlier(const core_t *core, const event_t *event)
 {
     for (worker_t *worker = core->workers; worker; worker = worker->hh.next)
-        if (strcmp(worker->name, name) == 0)
+        if (worker->kind == PEER_REEVE &&
+            is_same(worker->name, worker->instance, event->ready.name, event->ready.instance))
             return worker;
     return NULL;
 }
@@ -131,6 +142,8 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
         }
         if (task->holder == NULL)
             lease_adopt(task, worker);
+        if (held[i].timeout_ms > 0)
+            task->timeout_ms = held[i].timeout_ms;
         task->lease_until_ms = core->now_ms + core->config.liveness_ms;
         if (held[i].running_ms >= 0 && task->timeout_ms > 0)
             task->deadline_ms =
@@ -139,12 +152,16 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
 }
 
 /*  Leases of this worker's earlier connection that it does not name any more: it has come back, so
-    it did not die, and what it does not hold may go to others at once. */
+    it did not die, and what it does not hold may go to others at once. Another process of the name is
+    not it: that one may have died of the task. Nor is a Majordomo worker, whose name is its routing id. */
 static void release_forgotten(core_t *core, const worker_t *worker)
 {
     task_t *task, *next;
+    if (worker->kind != PEER_REEVE)
+        return;
     DL_FOREACH_SAFE (core->leases, task, next)
-        if (task->holder == NULL && strcmp(task->holder_name, worker->name) == 0)
+        if (task->holder == NULL && is_same(task->holder_name, task->holder_instance,
+                                            slice_str(worker->name), worker->instance))
             lease_release(core, task);
 }
 
@@ -154,6 +171,7 @@ static worker_t *worker_new(core_t *core, const event_t *event)
     worker->peer = event->peer;
     worker->kind = event->ready.kind;
     worker->name = mem_strndup(event->ready.name.data, event->ready.name.size);
+    worker->instance = event->ready.instance;
     worker->last_heartbeat_ms = core->now_ms;
     HASH_ADD(hh, core->workers, peer, sizeof worker->peer, worker);
     note(core, NOTE_WORKER_JOINED, worker);
@@ -165,11 +183,9 @@ void worker_ready(core_t *core, const event_t *event)
     worker_t *worker = worker_find(core, event->peer);
     if (worker == NULL) {
         /* The same worker on a new connection: the old one is over, its leases may move. */
-        char *name = mem_strndup(event->ready.name.data, event->ready.name.size);
-        worker_t *before = find_by_name(core, name);
-        free(name);
-        if (before && before->kind == PEER_REEVE)
-            worker_remove(core, before, DEPARTURE_LOST);
+        worker_t *earlier = event->ready.kind == PEER_REEVE ? find_earlier(core, event) : NULL;
+        if (earlier)
+            worker_remove(core, earlier, DEPARTURE_LOST);
         worker = worker_new(core, event);
     } else {
         unsubscribe(worker);

@@ -19,34 +19,47 @@ static bool is_full(const queue_t *queue, const task_spec_t *spec)
            (policy->max_bytes && queue->bytes + spec->body.size > policy->max_bytes);
 }
 
+typedef struct objection {
+    reeve_error_t error; /* REEVE_ERR_OK: none */
+    const char *text;
+    int64_t retry_after_ms;
+} objection_t;
+
+/*  Whether a new task may enter; its queue is found or made. */
+static objection_t object(core_t *core, const task_spec_t *spec, queue_t **queue)
+{
+    if (core->draining)
+        return (objection_t){REEVE_ERR_DRAINING, NULL, RETRY_DRAINING_MS};
+    if (core->disk_low)
+        return (objection_t){REEVE_ERR_DISK_LOW, NULL, RETRY_DISK_MS};
+    if (core->next_seq > KEY_SEQ_MAX)
+        return (objection_t){REEVE_ERR_TOO_MANY, "the database has used up its numbers", 0};
+    *queue = queue_get(core, spec->queue);
+    if (*queue == NULL)
+        return (objection_t){REEVE_ERR_TOO_MANY, "too many queues", 0};
+    const policy_t *policy = &(*queue)->policy;
+    if (policy->max_bytes && spec->body.size > policy->max_bytes)
+        return (objection_t){REEVE_ERR_TOO_LARGE, "body: more than the queue's max-bytes", 0};
+    if (is_full(*queue, spec))
+        return (objection_t){REEVE_ERR_QUEUE_FULL, NULL, RETRY_FULL_MS};
+    return (objection_t){REEVE_ERR_OK, NULL, 0};
+}
+
 /*  Takes over `record`, which has no sequence number yet. Limits are for new tasks only: one that is
     stored already was confirmed before this is reached. */
 static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bool wait)
 {
-    if (core->draining || core->disk_low) {
-        refuse(core, peer, corr, core->draining ? REEVE_ERR_DRAINING : REEVE_ERR_DISK_LOW, NULL,
-               core->draining ? RETRY_DRAINING_MS : RETRY_DISK_MS);
-        record_unref(&record);
-        return;
-    }
-    queue_t *queue = queue_get(core, record->spec.queue);
-    if (queue == NULL || core->next_seq > KEY_SEQ_MAX) {
-        refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
-        record_unref(&record);
-        return;
-    }
-    if (is_full(queue, &record->spec)) {
-        refuse(core, peer, corr, REEVE_ERR_QUEUE_FULL, NULL, RETRY_FULL_MS);
+    queue_t *queue = NULL;
+    objection_t objection = object(core, &record->spec, &queue);
+    if (objection.error == REEVE_ERR_OK && wait && !waiter_add(core, core->next_seq, peer, corr))
+        objection = (objection_t){REEVE_ERR_TOO_MANY, "too many waiters", RETRY_FULL_MS};
+    if (objection.error != REEVE_ERR_OK) {
+        refuse(core, peer, corr, objection.error, objection.text, objection.retry_after_ms);
         record_unref(&record);
         return;
     }
     record->seq = core->next_seq++;
     record->queue_id = queue->id;
-    if (wait && !waiter_add(core, record->seq, peer, corr)) {
-        refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many waiters", RETRY_FULL_MS);
-        record_unref(&record);
-        return;
-    }
     task_t *task = task_admit(core, record, queue);
     int64_t run_at_ms = record->spec.run_at_ms;
     if (run_at_ms > core->wall_ms)

@@ -198,7 +198,8 @@ char *document_dead(const page_t *page)
         add_text(object, "task_name", task->record->spec.task_name);
         if (task->outcome) {
             add_time(object, "failed_at", task->outcome->spec.ended_ms);
-            add_failure(object, &task->outcome->spec);
+            add_text(object, "reason", task->outcome->spec.reason);
+            add_text(object, "error", task->outcome->spec.error);
         }
         cJSON_AddNumberToObject(object, "attempts", task->tries.attempts);
         cJSON_AddItemToArray(list, object);

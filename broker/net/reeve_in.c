@@ -251,7 +251,8 @@ static held_t *take_held(reactor_t *self, peer_entry_t *peer, const wire_message
         }
         held[(*count)++] =
             (held_t){token.seq, token.attempt,
-                     item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms : -1};
+                     item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms : -1,
+                     item.timeout_ms <= LIMIT_DURATION_MS ? (int64_t)item.timeout_ms : 0};
     }
     return held;
 }
@@ -287,6 +288,7 @@ static void on_ready(reactor_t *self, peer_entry_t *peer, const wire_message_t *
                                   .peer = peer->handle,
                                   .ready = {.kind = PEER_REEVE,
                                             .name = message->name,
+                                            .instance = message->instance,
                                             .queues = queues,
                                             .queue_count = count,
                                             .prefetch = (uint32_t)message->prefetch,

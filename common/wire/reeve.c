@@ -32,6 +32,7 @@ enum {
     READY_QUEUE = 2,
     READY_PREFETCH = 3,
     READY_HELD = 4,
+    READY_INSTANCE = 5,
     DELIVER_DELIVERY = 1,
     SETTLE_SETTLEMENT = 2,
     SETTLED_RANGE = 1,
@@ -89,11 +90,12 @@ static const pb_schema_t settlement_schema = {
 };
 
 static const pb_schema_t held_schema = {
-    .last = 2,
+    .last = 3,
     .fields =
         {
             [1] = F(wire_held_t, BYTES, token),
             [2] = F(wire_held_t, OPTIONAL64, running_ms),
+            [3] = F(wire_held_t, UINT64, timeout_ms),
         },
 };
 
@@ -166,11 +168,12 @@ static const pb_schema_t schemas[] = {
     [WIRE_DOCUMENT] = {3, {[1] = M(UINT64, corr), [2] = M(BYTES, json), [3] = M(UINT64, next)}},
     [WIRE_REDRIVE] = {3, {[1] = M(UINT64, corr), [2] = M(BYTES, id), [3] = M(BYTES, queue)}},
     [WIRE_PURGE] = {3, {[1] = M(UINT64, corr), [2] = M(BYTES, id), [3] = M(BYTES, queue)}},
-    [WIRE_READY] = {4,
+    [WIRE_READY] = {5,
                     {[READY_NAME] = M(BYTES, name),
                      [READY_QUEUE] = ITEMS(NULL, LIMIT_BATCH),
                      [READY_PREFETCH] = M(UINT32, prefetch),
-                     [READY_HELD] = ITEMS(&held_schema, LIMIT_HELD)}},
+                     [READY_HELD] = ITEMS(&held_schema, LIMIT_HELD),
+                     [READY_INSTANCE] = M(UINT64, instance)}},
     [WIRE_DELIVER] = {1, {[DELIVER_DELIVERY] = ITEMS(&delivery_schema, LIMIT_BATCH)}},
     [WIRE_SETTLE] =
         {2,
@@ -407,6 +410,11 @@ void wire_put_ready_name(wire_buffer_t *buffer, slice_t name)
 void wire_put_ready_prefetch(wire_buffer_t *buffer, uint64_t prefetch)
 {
     put_number(buffer, READY_PREFETCH, prefetch);
+}
+
+void wire_put_ready_instance(wire_buffer_t *buffer, uint64_t instance)
+{
+    put_number(buffer, READY_INSTANCE, instance);
 }
 
 void wire_encode(wire_buffer_t *buffer, const wire_message_t *message)

@@ -68,6 +68,7 @@ typedef struct wire_settlement {
 typedef struct wire_held {
     slice_t token;
     uint64_t running_ms; /* WIRE_ABSENT: not started yet */
+    uint64_t timeout_ms; /* as extended; 0: as delivered */
 } wire_held_t;
 
 typedef struct wire_range {
@@ -89,7 +90,7 @@ typedef struct wire_message {
     slice_t id, queue, name, text, version, broker_id, token, data;
     uint64_t code, retry_after_ms, epoch, heartbeat_ms, liveness_ms, max_message_bytes, max_batch;
     uint64_t durability, state, attempts, result_kind, duration_ms, count, what, after, limit, next;
-    uint64_t prefetch, timeout_ms, kind;
+    uint64_t prefetch, timeout_ms, kind, instance;
     slice_t result, reason, error, traceback, json;
     bool partial;
 } wire_message_t;
@@ -135,9 +136,10 @@ void wire_put_durability(wire_buffer_t *buffer, uint64_t durability); /* CONFIRM
 void wire_put_range(wire_buffer_t *buffer, wire_command_t command, const wire_range_t *range);
 void wire_put_revoked(wire_buffer_t *buffer, const wire_revoked_t *revoked);
 void wire_put_queue(wire_buffer_t *buffer, slice_t queue); /* READY */
-/*  READY: name, then queues, then prefetch, then held. */
+/*  READY: name, then queues, then prefetch, then held, then instance. */
 void wire_put_ready_name(wire_buffer_t *buffer, slice_t name);
 void wire_put_ready_prefetch(wire_buffer_t *buffer, uint64_t prefetch);
+void wire_put_ready_instance(wire_buffer_t *buffer, uint64_t instance);
 
 /*  Writes a whole message that has scalar fields only, from `message->command` and its fields:
     HELLO WELCOME ERROR GOODBYE WAIT OUTCOME CANCEL DONE QUERY DOCUMENT REDRIVE PURGE PREFETCH

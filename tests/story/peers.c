@@ -134,7 +134,9 @@ static held_t *held_of(const world_t *self, const world_held_t *held, size_t cou
 {
     held_t *out = mem_alloc(count * sizeof *out);
     for (size_t i = 0; i < count; i++)
-        out[i] = (held_t){world_seq(self, held[i].id), held[i].attempt, held[i].running_ms};
+        out[i] = (held_t){.seq = world_seq(self, held[i].id),
+                          .attempt = held[i].attempt,
+                          .running_ms = held[i].running_ms};
     return out;
 }
 
@@ -159,6 +161,8 @@ void world_ready_as(world_t *self, const char *peer, world_worker_t worker)
     if (worker.prefetch > connection->credit)
         connection->credit = worker.prefetch;
     held_t *held = held_of(self, worker.held, worker.held_count);
+    for (size_t i = 0; i < worker.held_count; i++)
+        held[i].timeout_ms = worker.held_timeout_ms;
     believe(self, handle, held, worker.held_count);
     if (world_holding(self, handle) > connection->credit)
         connection->credit = (uint32_t)world_holding(self, handle);
@@ -166,6 +170,7 @@ void world_ready_as(world_t *self, const char *peer, world_worker_t worker)
                      .peer = handle,
                      .ready = {.kind = worker.kind,
                                .name = text(worker.name ? worker.name : peer),
+                               .instance = worker.instance,
                                .queues = queues,
                                .queue_count = split(worker.queues, queues, LIMIT_WORKER_QUEUES),
                                .prefetch = worker.prefetch,

@@ -188,6 +188,60 @@ static void a_dead_letter_stays_until_it_is_purged(void **state)
     world_destroy(&w);
 }
 
+/*  A supervisor starts a worker of the same name again, within the grace of the one that died. */
+static void a_restarted_worker_of_the_same_name_does_not_hide_the_death(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    for (uint64_t instance = 1; instance <= 3; instance++) {
+        world_ready_as(w, "w",
+                       (world_worker_t){.instance = instance, .queues = "q", .prefetch = 1});
+        world_gone(w, "w");
+        world_advance(w, 1000);
+        world_ready_as(
+            w, "w", (world_worker_t){.instance = instance + 10, .queues = "other", .prefetch = 1});
+        world_advance(w, 6000);
+        world_goodbye(w, "w");
+    }
+    assert_string_equal(world_history(w, "a"),
+                        "failed quarantined a=3 f=0 d=3 | 1 lost worker_lost w | "
+                        "2 lost worker_lost w | 3 lost quarantined w");
+    world_destroy(&w);
+}
+
+static void two_processes_of_one_name_work_side_by_side(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready_as(w, "w1",
+                   (world_worker_t){.name = "w", .instance = 1, .queues = "q", .prefetch = 1});
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_ready_as(w, "w2",
+                   (world_worker_t){.name = "w", .instance = 2, .queues = "q", .prefetch = 1});
+    world_submit(w, "client", (world_task_t){.id = "b"});
+    world_ack(w, "w1", "a", 1);
+    world_ack(w, "w2", "b", 1);
+    assert_string_equal(world_state(w, "a"), "success");
+    assert_string_equal(world_state(w, "b"), "success");
+    world_destroy(&w);
+}
+
+static void a_delivery_that_was_never_sent_is_no_death(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    w->held = true;
+    world_ready(w, "w", "q", 1);
+    world_gone(w, "w");
+    w->held = false;
+    world_rest(w);
+    world_advance(w, 6000);
+    assert_string_equal(world_history(w, "a"), "queued a=1 f=0 d=0 | 1 released released w");
+    world_destroy(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +253,9 @@ int main(void)
         cmocka_unit_test(a_release_is_neither_failure_nor_death),
         cmocka_unit_test(one_silent_worker_is_one_death),
         cmocka_unit_test(a_redriven_task_has_all_its_deaths_again),
+        cmocka_unit_test(a_restarted_worker_of_the_same_name_does_not_hide_the_death),
+        cmocka_unit_test(two_processes_of_one_name_work_side_by_side),
+        cmocka_unit_test(a_delivery_that_was_never_sent_is_no_death),
         cmocka_unit_test(dead_letters_are_redriven_and_purged_in_bulk),
         cmocka_unit_test(a_dead_letter_stays_until_it_is_purged),
     };

@@ -309,9 +309,32 @@ static void a_slow_disk_is_no_dead_worker(void **state)
     world_destroy(&w);
 }
 
+static void a_timeout_that_was_extended_outlives_a_restart_of_the_broker(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready(w, "w", "q", 1);
+    world_submit(w, "client", (world_task_t){.id = "a", .timeout_ms = 60000});
+    world_extend(w, "w", "a", 1, 3600000);
+    world_advance(w, 100000);
+    world_restart(w);
+    world_ready_as(w, "w",
+                   (world_worker_t){.queues = "q",
+                                    .prefetch = 1,
+                                    .held = &(world_held_t){"a", 1, 100000},
+                                    .held_timeout_ms = 3600000,
+                                    .held_count = 1});
+    world_advance(w, 1000000);
+    assert_string_equal(world_state(w, "a"), "processing");
+    world_ack(w, "w", "a", 1);
+    assert_string_equal(world_state(w, "a"), "success");
+    world_destroy(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_timeout_that_was_extended_outlives_a_restart_of_the_broker),
         cmocka_unit_test(heartbeats_keep_a_lease_for_hours),
         cmocka_unit_test(a_silent_worker_loses_its_task),
         cmocka_unit_test(a_dead_worker_s_task_goes_to_another),

@@ -200,9 +200,21 @@ static void too_many_queues_are_refused_and_the_others_work_on(void **state)
     world_destroy(&w);
 }
 
+static void a_body_that_can_never_fit_is_too_large_and_not_for_later(void **state)
+{
+    (void)state;
+    policy_t policy = POLICY_DEFAULT;
+    policy.max_bytes = 8;
+    world_t *w = world_new_with(&policy);
+    world_submit(w, "client", (world_task_t){.id = "a", .body = "{\"args\":[]}"});
+    EXPECT(w, "client refuse a too_large");
+    world_destroy(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_body_that_can_never_fit_is_too_large_and_not_for_later),
         cmocka_unit_test(a_queue_holds_so_many_tasks_and_no_more),
         cmocka_unit_test(a_queue_holds_so_many_bytes_and_no_more),
         cmocka_unit_test(bytes_and_lengths_are_right_after_a_restart),

@@ -189,8 +189,9 @@ static void send_heartbeats(world_t *self)
         for (size_t k = 0; k < self->delivery_count; k++) {
             const delivery_t *delivery = &self->deliveries[k];
             if (delivery->peer == i + 1 && count < LIMIT_WINDOW_TASKS)
-                held[count++] =
-                    (held_t){delivery->seq, delivery->attempt, self->now_ms - delivery->since_ms};
+                held[count++] = (held_t){.seq = delivery->seq,
+                                         .attempt = delivery->attempt,
+                                         .running_ms = self->now_ms - delivery->since_ms};
         }
         world_step(self,
                    &(event_t){.kind = EVENT_HEARTBEAT,

@@ -106,11 +106,13 @@ typedef struct world_held {
 
 typedef struct world_worker {
     const char *name;   /* NULL: as the peer */
+    uint64_t instance;  /* 0: not told */
     const char *queues; /* "a b" */
     peer_kind_t kind;
     uint32_t prefetch;
     const world_held_t *held;
     size_t held_count;
+    int64_t held_timeout_ms; /* as all of these were extended; 0: as delivered */
 } world_worker_t;
 
 peer_t world_peer(world_t *self, const char *peer);

@@ -15,7 +15,7 @@ TASK = dict(id=1, queue=2, task_name=3, body_kind=4, body=5, origin=6, created_a
 TASK |= dict(delay_ms=9, run_at_ms=10, timeout_ms=11, expires_at_ms=12, max_retries=13)
 TASK |= dict(backoff_ms=14, wait=15)
 RANGE = dict(first=1, count=2, duplicate=3)
-HELD = dict(token=1, running_ms=2)
+HELD = dict(token=1, running_ms=2, timeout_ms=3)
 REVOKED = dict(token=1, cause=2)
 SETTLEMENT = dict(token=1, verdict=2, result_kind=3, result=4, reason=5, error=6, traceback=7)
 SETTLEMENT |= dict(duration_ms=8)
@@ -42,7 +42,7 @@ COMMANDS = {
     "DOCUMENT": (0x25, dict(corr=1, json=2, next=3)),
     "REDRIVE": (0x26, dict(corr=1, id=2, queue=3)),
     "PURGE": (0x27, dict(corr=1, id=2, queue=3)),
-    "READY": (0x40, dict(name=1, queue=2, prefetch=3, held=(4, HELD))),
+    "READY": (0x40, dict(name=1, queue=2, prefetch=3, held=(4, HELD), instance=5)),
     "DELIVER": (0x41, dict(delivery=(1, DELIVERY))),
     "SETTLE": (0x42, dict(first=1, settlement=(2, SETTLEMENT))),
     "SETTLED": (0x43, dict(range=(1, RANGE))),

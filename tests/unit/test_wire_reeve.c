@@ -64,6 +64,7 @@ static const shown_t settlement_shown[] = {
 static const shown_t held_shown[] = {
     S(wire_held_t, BYTES, token),
     S(wire_held_t, OPTIONAL, running_ms),
+    S(wire_held_t, NUMBER, timeout_ms),
     {0},
 };
 
@@ -229,6 +230,8 @@ static void show_lists(FILE *to, const wire_message_t *message)
         show_fields(to, 0, (const shown_t[]){M(NUMBER, prefetch), {0}}, message);
     for (size_t at = 0; wire_next_held(message, &at, &held);)
         show_item(to, "held", held_shown, &held);
+    if (message->command == WIRE_READY)
+        show_fields(to, 0, (const shown_t[]){M(NUMBER, instance), {0}}, message);
 }
 
 /*  The message as text: its command, then its fields. The caller frees it. */
@@ -281,6 +284,8 @@ static void encode_again(wire_buffer_t *to, const wire_message_t *message)
         wire_put_ready_prefetch(to, message->prefetch);
     for (size_t at = 0; wire_next_held(message, &at, &held);)
         wire_put_held(to, message->command, &held);
+    if (message->command == WIRE_READY)
+        wire_put_ready_instance(to, message->instance);
 }
 
 /*  The vectors. */
