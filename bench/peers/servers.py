@@ -295,7 +295,7 @@ class Beanstalkd(Server):
 
 class BeanstalkdF0(Beanstalkd):
     name, title = "beanstalkd-f0", "beanstalkd `-f0`"
-    durability, rate, more = "fsync", 1_500, ("-f0",)
+    durability, rate, more = "fsync", 600, ("-f0",)
 
 
 class Gearmand(Server):
@@ -310,7 +310,7 @@ class Gearmand(Server):
 
 class GearmandSqlite(Gearmand):
     name, title = "gearmand-sqlite", "gearmand + libsqlite3"
-    durability, rate = "fsync", 300
+    durability, rate = "fsync", 100
 
     def queue(self):
         return ["--queue-type", "libsqlite3", "--libsqlite3-db", self.dir / "gearman.db"]
