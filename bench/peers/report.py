@@ -49,13 +49,21 @@ def latency(what, share):
     return lambda line: line[what][share] / 1000
 
 
+FIGURES = {
+    "tasks_per_s": "{:.0f}/s",
+    "per_s": "{:.0f}/s",
+    "rss_mib": "{:.0f} MiB",
+    "submit_per_s": "submit {:.0f}/s",
+    "run_per_s": "run {:.0f}/s",
+}
+
+
 def one_line(line):
     """What is printed while it runs."""
     if line["part"] == "machine":
         return f"# {line['command']}; {line['date']}; load average {line['load_average']:.2f}"
     words = [line["part"], line["server"], line["kind"], f"run {line['run']}:"]
-    for name, text in (("tasks_per_s", "{:.0f}/s"), ("per_s", "{:.0f}/s"), ("rss_mib", "{:.0f} MiB"),
-                       ("submit_per_s", "submit {:.0f}/s"), ("run_per_s", "run {:.0f}/s")):
+    for name, text in FIGURES.items():
         if name in line:
             words.append(text.format(line[name]))
     for name in ("confirm_us", "wake_us", "round_trip_us"):
@@ -192,7 +200,8 @@ def backlog(results):
     rows = []
     for kind in results.kinds("backlog"):
         for line in results.of("backlog", "reeve", kind):
-            row = [f"{line[name]:,.2f}" if name == "start_s" else f"{line[name]:,.0f}" for name in names]
+            texts = ["{:,.2f}" if name == "start_s" else "{:,.0f}" for name in names]
+            row = [text.format(line[name]) for name, text in zip(names, texts)]
             rows.append([f"{int(kind):,}", *row])
     return table(heads, rows)
 
@@ -284,5 +293,25 @@ def tables(path):
     text = head(results)
     for title, part, make in TABLES:
         if part is None or part in parts:
-            text += f"\n## {title}\n\n{make(results)}"
+            text += f"\n### {title}\n\n{make(results)}"
     return text
+
+
+PLOTS = {
+    "throughput": "Tasks per second by server",
+    "latency": "Latency by server",
+    "payload": "Tasks per second by size",
+    "consumers": "Tasks per second by consumers",
+    "backlog": "Reeve as its backlog grows",
+}
+
+
+def publish(path, document):
+    """Puts the tables between the document's marks, with the plots that there are beside it."""
+    plots = document.parent / "plots"
+    shown = [name for name in PLOTS if (plots / f"{name}.svg").exists()]
+    images = "".join(f"\n![{PLOTS[name]}](plots/{name}.svg)\n" for name in shown)
+    before, _, rest = document.read_text().partition("<!-- measured -->\n")
+    after = rest.partition("<!-- /measured -->")[2]
+    measured = f"{tables(path)}\n### Plots\n{images}"
+    document.write_text(f"{before}<!-- measured -->\n{measured}<!-- /measured -->{after}")

@@ -1,4 +1,4 @@
-"""The servers that bench/compare compares: each with its own directory and port, started and ended here.
+"""The servers that bench/compare compares, each with its own directory and port.
 
 Nothing of Debian's services is used: every server is a child of this process, found by its pid."""
 

@@ -1,0 +1,65 @@
+"""bench/compare tells of what was measured, and holds it against the targets, as it should."""
+
+import json
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+COMPARE = Path(__file__).resolve().parents[2] / "bench/compare"
+LIMIT_S = 20
+MACHINE = {
+    "part": "machine", "server": "", "kind": "", "run": 0, "load_average": 0.5, "cores": 2,
+    "system": "Linux", "filesystem": "ext4", "date": "2026-01-01T00:00:00Z", "commit": "abc",
+    "command": "bench/compare", "packages": [],
+}
+
+
+def measured(server, kind, tasks_per_s, run=0, part="peers"):
+    return {"part": part, "server": server, "kind": kind, "run": run, "load_average": 0.5,
+            "tasks": 1000, "tasks_per_s": tasks_per_s, "server_cpu_s": 0.01, "peak_rss_mib": 20}
+
+
+class Report(unittest.TestCase):
+    def report(self, *lines):
+        with tempfile.TemporaryDirectory() as out:
+            text = "".join(json.dumps(line) + "\n" for line in [MACHINE, *lines])
+            (Path(out) / "results.jsonl").write_text(text, encoding="utf-8")
+            done = subprocess.run([COMPARE, "--report", "--out", out], capture_output=True,
+                                  text=True, check=True, timeout=LIMIT_S)
+            return done.stdout.splitlines()
+
+    def row(self, lines, start):
+        rows = [line for line in lines if line.startswith(f"| {start}")]
+        self.assertEqual(1, len(rows), "\n".join(lines))
+        return rows[0]
+
+    def test_a_ratio_of_medians_is_held_against_its_target(self):
+        redis = [measured("redis-always", "e2e-1", 1000)]
+        # one round that was disturbed, and one that was lucky, do not count
+        good = [measured("reeve", "e2e-1", rate, run) for run, rate in enumerate((10, 1600, 9000))]
+        bad = [measured("reeve", "e2e-1", rate, run) for run, rate in enumerate((10, 1400, 9000))]
+        what = "end to end, 1 consumer, of Redis always"
+        self.assertEqual(f"| {what} | ≥ 1.5 | 1.60 | met |",
+                         self.row(self.report(*good, *redis), what))
+        self.assertEqual(f"| {what} | ≥ 1.5 | 1.40 | **not met** |",
+                         self.row(self.report(*bad, *redis), what))
+
+    def test_where_less_is_better_a_target_is_a_ceiling(self):
+        costly = measured("reeve", "e2e-1", 1000) | {"server_cpu_s": 0.02}
+        row = self.row(self.report(costly, measured("redis-always", "e2e-1", 1000)), "server CPU")
+        self.assertIn("| ≤ 1.2 | 2.00 | **not met** |", row)
+
+    def test_what_was_not_measured_is_not_told(self):
+        lines = self.report(measured("reeve", "e2e-1", 1000))
+        self.assertFalse([line for line in lines if "of Redis always" in line], "\n".join(lines))
+        self.assertFalse([line for line in lines if line.startswith("| RabbitMQ")])
+
+    def test_the_range_is_told_with_the_median(self):
+        lines = self.report(*(measured("reeve", "e2e-1", rate, run)
+                              for run, rate in enumerate((3000, 1000, 2000))))
+        self.row(lines, "Reeve | fsync | - | 2,000 (1,000-3,000) |")
+
+
+if __name__ == "__main__":
+    unittest.main()
