@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/net/inside.h"
+#include "broker/store/carry_out.h"
 #include "broker/store/id_hash.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -133,42 +134,11 @@ void reactor_step(reactor_t *self, event_t *event)
 
 /* ---- finished batches ----------------------------------------------------------------------- */
 
-static void answer_effect(reactor_t *self, request_t *request)
+static void answer_effect(reactor_t *self, const request_t *request)
 {
-    effect_t *effect = &request->effect;
-    page_t *page = &request->page;
-    event_t event = {0};
-    switch (effect->kind) {
-    case EFFECT_FIND:
-        event.kind = EVENT_FOUND;
-        event.found.ticket = effect->find.ticket;
-        event.found.loaded = page->count ? &page->items[0] : NULL;
-        break;
-    case EFFECT_LOAD:
-        event.kind = EVENT_LOADED;
-        event.loaded.queue_id = effect->load.queue_id;
-        event.loaded.after = effect->load.after;
-        event.loaded.loaded = page->items;
-        event.loaded.count = page->count;
-        event.loaded.more = page->more;
-        break;
-    case EFFECT_DUE:
-        event.kind = EVENT_DUE;
-        event.due.loaded = page->items;
-        event.due.count = page->count;
-        event.due.next_ms = page->next_ms;
-        break;
-    case EFFECT_DEAD:
-        event.kind = EVENT_DEAD;
-        event.dead_page.ticket = effect->dead.ticket;
-        event.dead_page.loaded = page->items;
-        event.dead_page.count = page->count;
-        event.dead_page.next = page->next;
-        break;
-    default:
-        return;
-    }
-    reactor_step(self, &event);
+    event_t event;
+    if (store_answer(&request->effect, &request->page, &event))
+        reactor_step(self, &event);
 }
 
 static void answer_document(reactor_t *self, const request_t *request)

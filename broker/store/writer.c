@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "broker/store/carry_out.h"
 #include "common/clock.h"
+#include "common/limits.h"
 #include "common/mem.h"
 
 /*  Steps of housekeeping in one transaction: small, so that confirms do not wait for it. */
@@ -64,27 +66,11 @@ void batch_destroy(batch_t **batch_p)
 
 static int carry_out_effect(writer_t *self, request_t *request)
 {
-    const store_ops_t *ops = self->store->ops;
-    effect_t *effect = &request->effect;
-    switch (effect->kind) {
-    case EFFECT_CHANGE:
-        return ops->apply(self->store, &effect->change);
-    case EFFECT_FIND:
-        return ops->find(self->store, slice_str(effect->find.id), &request->page);
-    case EFFECT_LOAD:
-        return ops->load(self->store, effect->load.queue_id, effect->load.after, &request->page);
-    case EFFECT_DUE:
-        return ops->due(self->store, effect->due.until_ms, &request->page);
-    case EFFECT_DEAD:
-        return ops->dead(self->store, effect->dead.queue_id, effect->dead.after, MAINTAIN_BUDGET,
-                         &request->page);
-    case EFFECT_SWEEP:
+    if (request->effect.kind == EFFECT_SWEEP) {
         self->tidy = true;
-        self->tidy_now_ms = effect->sweep.now_ms;
-        return STORE_OK;
-    default:
-        return STORE_OK;
+        self->tidy_now_ms = request->effect.sweep.now_ms;
     }
+    return store_carry_out(self->store, &request->effect, LIMIT_PAGE_TASKS, &request->page);
 }
 
 static int carry_out(writer_t *self, request_t *request)

@@ -97,7 +97,9 @@ static size_t take_held(const host_t *self, const message_t *message, held_t *he
     token_t token;
     for (unsigned i = 0; i < message->held_count; i++)
         if (parse(self, message->held[i].token, &token))
-            held[count++] = (held_t){token.seq, token.attempt, message->held[i].running_ms};
+            held[count++] = (held_t){.seq = token.seq,
+                                     .attempt = token.attempt,
+                                     .running_ms = message->held[i].running_ms};
     return count;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "broker/store/carry_out.h"
 #include "broker/store/memory.h"
 #include "common/limits.h"
 #include "common/mem.h"
@@ -60,68 +61,19 @@ void world_step(world_t *self, event_t *event)
 
 static void carry_out(world_t *self, const effect_t *effect, page_t *page)
 {
-    const store_ops_t *ops = self->store->ops;
-    bool more = true;
-    switch (effect->kind) {
-    case EFFECT_CHANGE:
-        assert_int_equal(ops->apply(self->store, &effect->change), STORE_OK);
-        break;
-    case EFFECT_FIND:
-        assert_int_equal(ops->find(self->store, slice_str(effect->find.id), page), STORE_OK);
-        break;
-    case EFFECT_LOAD:
-        assert_int_equal(ops->load(self->store, effect->load.queue_id, effect->load.after, page),
-                         STORE_OK);
-        break;
-    case EFFECT_DUE:
-        assert_int_equal(ops->due(self->store, effect->due.until_ms, page), STORE_OK);
-        break;
-    case EFFECT_DEAD:
+    bool more = effect->kind == EFFECT_SWEEP;
+    assert_int_equal(store_carry_out(self->store, effect, DEAD_PAGE, page), STORE_OK);
+    while (more)
         assert_int_equal(
-            ops->dead(self->store, effect->dead.queue_id, effect->dead.after, DEAD_PAGE, page),
+            self->store->ops->maintain(self->store, effect->sweep.now_ms, MAINTAIN_BUDGET, &more),
             STORE_OK);
-        break;
-    default:
-        while (more)
-            assert_int_equal(
-                ops->maintain(self->store, effect->sweep.now_ms, MAINTAIN_BUDGET, &more), STORE_OK);
-    }
 }
 
-static void answer(world_t *self, const effect_t *effect, page_t *page)
+static void answer(world_t *self, const effect_t *effect, const page_t *page)
 {
-    event_t event = {0};
-    switch (effect->kind) {
-    case EFFECT_FIND:
-        event.kind = EVENT_FOUND;
-        event.found.ticket = effect->find.ticket;
-        event.found.loaded = page->count ? page->items : NULL;
-        break;
-    case EFFECT_LOAD:
-        event.kind = EVENT_LOADED;
-        event.loaded.queue_id = effect->load.queue_id;
-        event.loaded.after = effect->load.after;
-        event.loaded.loaded = page->items;
-        event.loaded.count = page->count;
-        event.loaded.more = page->more;
-        break;
-    case EFFECT_DUE:
-        event.kind = EVENT_DUE;
-        event.due.loaded = page->items;
-        event.due.count = page->count;
-        event.due.next_ms = page->next_ms;
-        break;
-    case EFFECT_DEAD:
-        event.kind = EVENT_DEAD;
-        event.dead_page.ticket = effect->dead.ticket;
-        event.dead_page.loaded = page->items;
-        event.dead_page.count = page->count;
-        event.dead_page.next = page->next;
-        break;
-    default:
-        return;
-    }
-    step(self, &event);
+    event_t event;
+    if (store_answer(effect, page, &event))
+        step(self, &event);
 }
 
 /*  Takes the first `count` effects out of what is pending. */
