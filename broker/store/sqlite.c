@@ -91,9 +91,19 @@ int sqlite_run(sqlite_store_t *self, statement_t statement)
     return row < 0 ? STORE_FAILED : STORE_OK;
 }
 
+int sqlite_fail_with(sqlite_store_t *self, const char *what, int rc)
+{
+    if (sqlite3_errcode(self->db) == (rc & 0xff))
+        return sqlite_fail(self, what);
+    if (self->error[0] == '\0')
+        snprintf(self->error, sizeof self->error, "%s: %s (SQLite error %d)", what,
+                 sqlite3_errstr(rc), rc);
+    return STORE_FAILED;
+}
+
 int sqlite_check_index(sqlite_store_t *self, int rc)
 {
-    return rc == SQLITE_OK ? STORE_OK : sqlite_fail(self, "id index");
+    return rc == SQLITE_OK ? STORE_OK : sqlite_fail_with(self, "id index", rc);
 }
 
 /*  Runs a statement whose one binding is an integer. */

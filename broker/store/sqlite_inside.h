@@ -19,6 +19,7 @@
 #define STATEMENTS(X)                                                                              \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
     X(COMMIT, "COMMIT")                                                                            \
+    X(GET_META, "SELECT value FROM meta WHERE key = ?")                                            \
     X(PUT_META, "REPLACE INTO meta VALUES (?, ?)")                                                 \
     X(PUT_QUEUE, "REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)")                                   \
     X(PUT_TASK, "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")           \
@@ -117,6 +118,8 @@ int sqlite_row(sqlite_store_t *self, statement_t statement);
 void sqlite_done(sqlite_store_t *self, statement_t statement);
 /*  Notes what failed. Returns STORE_FAILED. */
 int sqlite_fail(sqlite_store_t *self, const char *what);
+/*  The same where we found it out ourselves, so that SQLite need not know. */
+int sqlite_fail_with(sqlite_store_t *self, const char *what, int rc);
 int sqlite_check_index(sqlite_store_t *self, int rc);
 
 void bind_int(sqlite_store_t *self, statement_t statement, int at, int64_t value);

@@ -27,21 +27,26 @@ static int execute(sqlite_store_t *self, const char *text)
     return STORE_OK;
 }
 
-static int64_t pragma(sqlite_store_t *self, const char *text)
+/*  The number that a query yields; 0 when it has no row. */
+static int query(sqlite_store_t *self, const char *text, int64_t *number)
 {
     sqlite3_stmt *st = NULL;
-    int64_t value = -1;
-    if (sqlite3_prepare_v2(self->db, text, -1, &st, NULL) == SQLITE_OK &&
-        sqlite3_step(st) == SQLITE_ROW)
-        value = sqlite3_column_int64(st, 0);
+    int rc = sqlite3_prepare_v2(self->db, text, -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    *number = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        sqlite_fail(self, text);
     sqlite3_finalize(st);
-    return value;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? STORE_OK : STORE_FAILED;
 }
 
 static int migrate(sqlite_store_t *self)
 {
-    for (int64_t version = pragma(self, "PRAGMA user_version"); version < SCHEMA_VERSION;
-         version++) {
+    int64_t version;
+    if (query(self, "PRAGMA user_version", &version) != STORE_OK)
+        return STORE_FAILED;
+    for (; version < SCHEMA_VERSION; version++) {
         char finish[96];
         snprintf(finish, sizeof finish,
                  "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID,
@@ -65,23 +70,24 @@ static int put_meta(sqlite_store_t *self, const char *key, slice_t blob, int64_t
     return sqlite_run(self, ST_PUT_META);
 }
 
-/*  Reads a meta value as a number or into `size` bytes; false when it is absent. */
-static bool get_meta(sqlite_store_t *self, const char *key, void *bytes, size_t size,
-                     int64_t *number)
+/*  Reads a meta value into `size` bytes, or where `bytes` is NULL as a number. */
+static int get_meta(sqlite_store_t *self, const char *key, void *bytes, size_t size,
+                    int64_t *number)
 {
-    sqlite3_stmt *st = NULL;
-    bool found = false;
-    if (sqlite3_prepare_v2(self->db, "SELECT value FROM meta WHERE key = ?", -1, &st, NULL) ==
-        SQLITE_OK) {
-        sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
-        found = sqlite3_step(st) == SQLITE_ROW;
-        if (found && number)
-            *number = sqlite3_column_int64(st, 0);
-        else if (found && (size_t)sqlite3_column_bytes(st, 0) == size)
-            memcpy(bytes, sqlite3_column_blob(st, 0), size);
-    }
-    sqlite3_finalize(st);
-    return found;
+    bind_text(self, ST_GET_META, 1, slice_str(key));
+    int row = sqlite_row(self, ST_GET_META);
+    if (row < 0)
+        return STORE_FAILED;
+    slice_t value = row ? column_slice(self->statements[ST_GET_META], 0) : slice(NULL, 0);
+    bool good = row == 1 && (bytes == NULL || value.size == size);
+    if (!good)
+        snprintf(self->error, sizeof self->error, "no good %s in table meta: it is damaged", key);
+    else if (bytes)
+        memcpy(bytes, value.data, size);
+    else
+        *number = sqlite3_column_int64(self->statements[ST_GET_META], 0);
+    sqlite_done(self, ST_GET_META);
+    return good ? STORE_OK : STORE_FAILED;
 }
 
 static int make_identity(sqlite_store_t *self)
@@ -94,32 +100,77 @@ static int make_identity(sqlite_store_t *self)
     randombytes_buf(&identity->id_seed, sizeof identity->id_seed);
     if (put_meta(self, "broker_id", slice(identity->broker_id, 37), 0) != STORE_OK ||
         put_meta(self, "token_key", slice(identity->token_key, 16), 0) != STORE_OK ||
-        put_meta(self, "id_seed", slice(&identity->id_seed, 8), 0) != STORE_OK)
+        put_meta(self, "id_seed", slice(&identity->id_seed, 8), 0) != STORE_OK ||
+        put_meta(self, "epoch", (slice_t){0}, 0) != STORE_OK ||
+        put_meta(self, "next_seq", (slice_t){0}, 1) != STORE_OK)
         return STORE_FAILED;
     return STORE_OK;
+}
+
+/*  Who this database is. Made when there is nothing at all in meta: what is missing otherwise, or
+    cannot be read, must not be made anew, or numbers would be used twice and no id be found. */
+static int know_identity(sqlite_store_t *self)
+{
+    store_identity_t *identity = &self->identity;
+    int64_t rows;
+    if (query(self, "SELECT count(*) FROM meta", &rows) != STORE_OK ||
+        (rows == 0 && make_identity(self) != STORE_OK) ||
+        get_meta(self, "broker_id", identity->broker_id, 37, NULL) != STORE_OK ||
+        get_meta(self, "token_key", identity->token_key, 16, NULL) != STORE_OK)
+        return STORE_FAILED;
+    return get_meta(self, "id_seed", &identity->id_seed, 8, NULL);
 }
 
 static int identify(sqlite_store_t *self)
 {
     store_identity_t *identity = &self->identity;
-    if (sqlite_run(self, ST_BEGIN) != STORE_OK)
+    int64_t epoch, next_seq, next_queue_id, sweep_number;
+    if (sqlite_run(self, ST_BEGIN) != STORE_OK || know_identity(self) != STORE_OK ||
+        get_meta(self, "epoch", NULL, 0, &epoch) != STORE_OK ||
+        get_meta(self, "next_seq", NULL, 0, &next_seq) != STORE_OK ||
+        query(self, "SELECT ifnull(max(id), 0) + 1 FROM queue", &next_queue_id) != STORE_OK ||
+        query(self, "SELECT ifnull(max(number), 0) + 1 FROM sweep", &sweep_number) != STORE_OK ||
+        put_meta(self, "epoch", (slice_t){0}, epoch + 1) != STORE_OK)
         return STORE_FAILED;
-    bool known = get_meta(self, "broker_id", identity->broker_id, 37, NULL) &&
-                 get_meta(self, "token_key", identity->token_key, 16, NULL) &&
-                 get_meta(self, "id_seed", &identity->id_seed, 8, NULL);
-    if (!known && make_identity(self) != STORE_OK)
-        return STORE_FAILED;
-    int64_t epoch = 0, next_seq = 1;
-    get_meta(self, "epoch", NULL, 0, &epoch);
-    get_meta(self, "next_seq", NULL, 0, &next_seq);
     identity->epoch = (uint64_t)epoch + 1;
     identity->next_seq = (uint64_t)next_seq;
+    identity->next_queue_id = (uint32_t)next_queue_id;
     self->reserved_seq = (uint64_t)next_seq;
-    identity->next_queue_id = (uint32_t)pragma(self, "SELECT ifnull(max(id), 0) + 1 FROM queue");
-    self->sweep_number = (uint64_t)pragma(self, "SELECT ifnull(max(number), 0) + 1 FROM sweep");
-    if (put_meta(self, "epoch", (slice_t){0}, epoch + 1) != STORE_OK)
-        return STORE_FAILED;
+    self->sweep_number = (uint64_t)sweep_number;
     return sqlite_run(self, ST_COMMIT);
+}
+
+/*  SQLite goes on in another journal mode where it cannot have this one; we do not. */
+static int use_wal(sqlite_store_t *self)
+{
+    static const char set[] = "PRAGMA journal_mode = WAL";
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(self->db, set, -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    bool wal = rc == SQLITE_ROW && slice_eq(column_slice(st, 0), slice_str("wal"));
+    if (rc == SQLITE_ROW)
+        rc = sqlite3_step(st); /* only now it is written */
+    if (rc != SQLITE_DONE)
+        sqlite_fail(self, set);
+    else if (!wal)
+        snprintf(self->error, sizeof self->error, "%s: not possible here", set);
+    sqlite3_finalize(st);
+    return self->error[0] ? STORE_FAILED : STORE_OK;
+}
+
+/*  After a commit that made the log long: moves it into the database. SQLite's own hook does the same
+    and passes over what fails; but after a sync that failed nothing may be confirmed, though this
+    commit is durable (contract, promise 7). */
+static int checkpoint(void *context, sqlite3 *db, const char *name, int pages)
+{
+    if (pages < WAL_PAGES)
+        return SQLITE_OK;
+    int rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc == SQLITE_OK || rc == SQLITE_BUSY)
+        return SQLITE_OK;
+    sqlite_fail(context, "checkpoint");
+    return rc;
 }
 
 static int configure(sqlite_store_t *self)
@@ -127,14 +178,15 @@ static int configure(sqlite_store_t *self)
     char text[512];
     snprintf(text, sizeof text,
              "PRAGMA auto_vacuum = INCREMENTAL;"
-             "PRAGMA journal_mode = WAL;"
              "PRAGMA synchronous = FULL;"
-             "PRAGMA wal_autocheckpoint = %d;"
              "PRAGMA journal_size_limit = %d;"
              "PRAGMA cache_size = -%d;"
              "PRAGMA temp_store = MEMORY;",
-             WAL_PAGES, WAL_BYTES, CACHE_KIB);
-    return execute(self, text);
+             WAL_BYTES, CACHE_KIB);
+    if (execute(self, text) != STORE_OK || use_wal(self) != STORE_OK)
+        return STORE_FAILED;
+    sqlite3_wal_hook(self->db, checkpoint, self);
+    return STORE_OK;
 }
 
 static int lock(sqlite_store_t *self, const char *path)
@@ -152,10 +204,15 @@ static int lock(sqlite_store_t *self, const char *path)
 static sqlite_open_result_t judge(sqlite_store_t *self, const char *path, char *problem,
                                   size_t size)
 {
-    int64_t application = pragma(self, "PRAGMA application_id");
-    int64_t tables = pragma(self, "SELECT count(*) FROM sqlite_master");
-    int64_t version = pragma(self, "PRAGMA user_version");
-    if (tables < 0 || (tables > 0 && application != APPLICATION_ID)) {
+    int64_t application, tables, version;
+    bool read = query(self, "PRAGMA application_id", &application) == STORE_OK &&
+                query(self, "SELECT count(*) FROM sqlite_master", &tables) == STORE_OK &&
+                query(self, "PRAGMA user_version", &version) == STORE_OK;
+    if (!read && sqlite3_errcode(self->db) != SQLITE_NOTADB) {
+        snprintf(problem, size, "%s: %s", path, self->error);
+        return SQLITE_OPEN_CANNOT;
+    }
+    if (!read || (tables > 0 && application != APPLICATION_ID)) {
         snprintf(problem, size, "%s is not a Reeve database", path);
         return SQLITE_OPEN_FOREIGN;
     }

@@ -377,13 +377,19 @@ static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery
                                 .scheduled = (uint64_t)sqlite3_column_int64(st, 3),
                                 .dead = (uint64_t)sqlite3_column_int64(st, 4),
                                 .bytes = (uint64_t)sqlite3_column_int64(st, 5)};
+        if (queue.name == NULL) { /* no memory for its final zero; or NULL, which cannot be */
+            rc = sqlite3_errcode(self->db) == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+            break;
+        }
         remember_queue(self, &queue);
         if (get_oldest(self, &queue) != STORE_OK)
             break;
         recovery->queue(&queue, recovery->arg);
     }
+    if (rc != SQLITE_DONE)
+        sqlite_fail_with(self, "reading queues", rc);
     sqlite3_finalize(st);
-    return rc == SQLITE_DONE ? STORE_OK : sqlite_fail(self, "reading queues");
+    return rc == SQLITE_DONE ? STORE_OK : STORE_FAILED;
 }
 
 static int recover_leases(sqlite_store_t *self, const store_recovery_t *recovery)
@@ -394,8 +400,10 @@ static int recover_leases(sqlite_store_t *self, const store_recovery_t *recovery
     int rc;
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
         loaded_t loaded = {0};
-        if (get_any(self, (uint64_t)sqlite3_column_int64(st, 0), &loaded) != STORE_OK)
+        if (get_any(self, (uint64_t)sqlite3_column_int64(st, 0), &loaded) != STORE_OK) {
+            loaded_fini(&loaded);
             break;
+        }
         if (loaded.record)
             recovery->lease(&loaded, recovery->arg);
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "broker/store/memory.h"
 #include "broker/store/sqlite.h"
@@ -490,6 +491,31 @@ static void what_is_not_ours_is_refused_and_left_alone(void **state)
     assert_int_equal(try_open(path, problem, sizeof problem), SQLITE_OPEN_FOREIGN);
     snprintf(path, sizeof path, "%s/missing/r.db", world->dir);
     assert_int_equal(try_open(path, problem, sizeof problem), SQLITE_OPEN_CANNOT);
+}
+
+/*  A new identity in an old database would use numbers twice, and no id would be found. */
+static void a_damaged_identity_is_refused_and_not_made_anew(void **state)
+{
+    static const char *const keys[] = {"broker_id", "token_key", "id_seed", "epoch", "next_seq"};
+    world_t *world = *state;
+    char command[256], problem[600];
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        sqlite3 *db;
+        world->store->ops->close(&world->store);
+        assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+        snprintf(command, sizeof command,
+                 "CREATE TABLE kept AS SELECT * FROM meta WHERE key = '%s';"
+                 "DELETE FROM meta WHERE key = '%s'",
+                 keys[i], keys[i]);
+        assert_int_equal(sqlite3_exec(db, command, NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(try_open(world->path, problem, sizeof problem), SQLITE_OPEN_CANNOT);
+        assert_non_null(strstr(problem, keys[i]));
+        assert_int_equal(sqlite3_exec(db, "INSERT INTO meta SELECT * FROM kept; DROP TABLE kept",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        sqlite3_close(db);
+        open_store(world);
+    }
 }
 
 /* ---- transactions --------------------------------------------------------------------------- */
@@ -982,6 +1008,8 @@ int main(void)
         BOTH(to_remove_what_retention_has_removed_is_no_error),
         cmocka_unit_test_setup_teardown(what_is_not_ours_is_refused_and_left_alone, set_up_sqlite,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_identity_is_refused_and_not_made_anew,
+                                        set_up_sqlite, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
