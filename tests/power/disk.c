@@ -426,7 +426,7 @@ static int handle_read(sqlite3_file *file, void *buffer, int amount, sqlite3_int
     if (fails(self->disk, FAULT_READ))
         return SQLITE_IOERR_READ;
     size_t got = at >= bytes->size ? 0 : bytes->size - at < wanted ? bytes->size - at : wanted;
-    if (got > 1 && fails(self->disk, FAULT_SHORT_READ))
+    if (got > 1 && !self->is_database && fails(self->disk, FAULT_SHORT_READ))
         got /= 2;
     if (got)
         memcpy(buffer, bytes->data + at, got);

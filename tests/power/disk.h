@@ -42,7 +42,7 @@ typedef enum fault {
     FAULT_FULL,  /* the same, for want of space */
     FAULT_SYNC,
     FAULT_READ,
-    FAULT_SHORT_READ, /* half is read */
+    FAULT_SHORT_READ, /* half is read; of a log: of the database SQLite takes it for zeros */
     FAULT_OPEN,
     FAULT_TRUNCATE,
     FAULT_DELETE,

@@ -1,7 +1,7 @@
 /*  The power goes at every sync of a run of the real store, and after every confirmed transaction;
     each time in several ways. What is then on the disk must open, and hold what was confirmed.
 
-    Usage: test_power_cut [--seed N] [--transactions N] [--rounds N] */
+    Usage: test_power_cut [--seed N] [--story PATTERN] [--transactions N] [--rounds N] */
 
 #include <getopt.h>
 #include <setjmp.h>
@@ -166,12 +166,15 @@ static void a_power_cut_during_a_checkpoint_loses_nothing_confirmed(void **state
 static void read_options(int argc, char **argv)
 {
     static const struct option known[] = {{"seed", required_argument, NULL, 's'},
+                                          {"story", required_argument, NULL, 'f'},
                                           {"transactions", required_argument, NULL, 't'},
                                           {"rounds", required_argument, NULL, 'r'},
                                           {0}};
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (option == 's')
             options.seed = strtoull(optarg, NULL, 10);
+        else if (option == 'f')
+            cmocka_set_test_filter(optarg);
         else if (option == 't')
             options.transactions = atoi(optarg);
         else if (option == 'r')

@@ -221,6 +221,8 @@ void trial_init(trial_t *self, disk_t *disk, const load_t *load)
 
 void trial_fini(trial_t *self)
 {
+    if (self->model == NULL)
+        return;
     trial_close(self);
     self->model->ops->close(&self->model);
     for (size_t i = 0; i < self->job_count; i++)
@@ -274,8 +276,10 @@ int trial_open(trial_t *self)
 
 void trial_close(trial_t *self)
 {
+    unsigned failures = disk_failures(self->disk);
     if (self->store)
         self->store->ops->close(&self->store);
+    self->closing_failures += disk_failures(self->disk) - failures;
 }
 
 static void name_job(trial_t *self, job_t *job, size_t number)
@@ -487,7 +491,7 @@ static int exists(trial_t *self, const job_t *job, bool *there)
 {
     page_t page = {0};
     int rc = self->store->ops->find(self->store, slice_str(job->id), &page);
-    *there = page.count > 0 && page.items[0].record->seq == job->record->seq;
+    *there = rc == STORE_OK && page.count > 0 && page.items[0].record->seq == job->record->seq;
     page_fini(&page);
     return rc == STORE_OK ? STORE_OK : failed(self);
 }

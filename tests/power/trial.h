@@ -53,7 +53,8 @@ typedef struct trial {
     view_t before, after;
     bool in_flight; /* `after` may be there */
     uint64_t transactions;
-    char error[700]; /* of the store, when a step failed */
+    char error[700];           /* of the store, when a step failed */
+    unsigned closing_failures; /* of the disk while the store was closed, which tells nobody */
 } trial_t;
 
 /*  Nothing is opened yet. */
