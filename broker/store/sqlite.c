@@ -424,10 +424,10 @@ static int commit(store_t *store)
         return STORE_FAILED;
     if (self->checkpoint_due)
         return truncate_files(self);
-    if (self->checkpointer &&
-        checkpointer_committed(self->checkpointer, self->db, self->wal_pages) != SQLITE_OK)
-        return sqlite_fail(self, "checkpoint");
-    return STORE_OK;
+    int rc = self->checkpointer
+                 ? checkpointer_committed(self->checkpointer, self->db, self->wal_pages)
+                 : SQLITE_OK;
+    return rc == SQLITE_OK ? STORE_OK : sqlite_fail_with(self, "checkpoint", rc);
 }
 
 static const char *error_text(const store_t *store)
