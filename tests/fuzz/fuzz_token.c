@@ -63,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (choose(&chooser, 2)) {
         slice_t rest = choose_rest(&chooser);
         text.size = rest.size < ROOM ? rest.size : ROOM;
-        memcpy(text.bytes, rest.data, text.size);
+        if (text.size)
+            memcpy(text.bytes, rest.data, text.size);
     }
     while (choices_left(&chooser))
         edit(&text, &chooser);
