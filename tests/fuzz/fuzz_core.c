@@ -31,7 +31,8 @@ typedef struct scene {
     world_t *world;
     chooser_t *chooser;
     bag_t bags[WORKERS];
-    bool low, drained;
+    bool low;
+    named_policy_t named; /* of queue "r" */
 } scene_t;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -275,12 +276,35 @@ static void crash(scene_t *self, size_t carried)
 {
     pack_bags(self, WORKERS);
     world_crash(self->world, carried);
-    self->drained = self->low = false;
+    self->low = false;
+}
+
+static policy_t choose_policies(scene_t *self)
+{
+    unsigned bits = choose_byte(self->chooser);
+    policy_t policy = POLICY_DEFAULT;
+    policy.max_retries = bits & 3;
+    policy.max_deaths = 1 + (bits >> 2 & 1);
+    policy.max_length = bits & 8 ? 4 : 0;
+    policy.max_bytes = bits & 16 ? 100 : 0;
+    policy.timeout_ms = bits & 32 ? 3000 : 0;
+    policy.backoff_ms = bits & 64 ? 0 : 1000;
+    policy.backoff_max_ms = 10 * 1000;
+    policy.retention_ms = bits & 128 ? 2000 : HOUR_MS;
+    self->named = (named_policy_t){"r", policy};
+    self->named.policy.max_retries = 0;
+    return policy;
+}
+
+static void reload(scene_t *self)
+{
+    self->world->config.policy = choose_policies(self);
+    core_set_policies(self->world->core, &self->world->config.policy, &self->named, 1);
 }
 
 static void trouble(scene_t *self)
 {
-    enum { CRASH, DISK, ALL_MAYBE, CLOCK, DRAIN, KINDS };
+    enum { CRASH, DISK, ALL_MAYBE, CLOCK, DRAIN, RELOAD, KINDS };
     size_t kind = one_of(self, KINDS);
     int64_t ms = some_ms(self);
     switch (kind) {
@@ -300,6 +324,9 @@ static void trouble(scene_t *self)
     case DRAIN:
         if (one_of(self, 4) == 3)
             world_drain(self->world);
+        break;
+    case RELOAD:
+        reload(self);
         break;
     }
 }
@@ -432,39 +459,27 @@ static void heal(scene_t *self)
     CHECK(!"a task never came to its end");
 }
 
-static core_config_t choose_config(chooser_t *chooser, policy_t *named, named_policy_t *name)
+/*  Small liveness and grace, so that short times pass them. */
+static core_config_t choose_config(scene_t *self)
 {
-    unsigned bits = choose_byte(chooser);
-    policy_t policy = POLICY_DEFAULT;
-    policy.max_retries = bits & 3;
-    policy.max_deaths = 1 + (bits >> 2 & 1);
-    policy.max_length = bits & 8 ? 4 : 0;
-    policy.max_bytes = bits & 16 ? 100 : 0;
-    policy.timeout_ms = bits & 32 ? 3000 : 0;
-    policy.backoff_ms = bits & 64 ? 0 : 1000;
-    policy.backoff_max_ms = 10 * 1000;
-    policy.retention_ms = bits & 128 ? 2000 : HOUR_MS;
-    *named = policy;
-    named->max_retries = 0;
-    *name = (named_policy_t){"r", *named};
+    policy_t policy = choose_policies(self);
     core_config_t config = world_config(&policy);
-    config.named = name;
+    config.named = &self->named;
     config.named_count = 1;
     config.liveness_ms = 4000;
     config.mdp_liveness_ms = 4000;
     config.mdp_timeout_ms = 8000;
     config.grace_ms = 2000;
-    config.seed = choose_byte(chooser);
+    config.seed = choose_byte(self->chooser);
     return config;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     chooser_t chooser = {slice(data, size), 0};
-    policy_t named;
-    named_policy_t name;
-    core_config_t config = choose_config(&chooser, &named, &name);
-    scene_t scene = {.world = world_new_from(&config), .chooser = &chooser};
+    scene_t scene = {.chooser = &chooser};
+    core_config_t config = choose_config(&scene);
+    scene.world = world_new_from(&config);
     scene.world->quiet = getenv("REEVE_FUZZ_STORY") == NULL;
     for (int steps = 0; choices_left(&chooser) && steps < STEPS_MAX; steps++)
         take_step(&scene);

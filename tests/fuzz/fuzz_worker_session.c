@@ -378,7 +378,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (left)
             break;
     }
-    if (!left)
+    if (left) /* the last word is GOODBYE */
+        while (send_frame(&scene, &message, &settlements))
+            ;
+    else
         heal(&scene);
     worker_session_destroy(&scene.session);
     wire_fini(&scene.pen);
