@@ -178,10 +178,12 @@ static void peer_leaves(core_t *core, peer_t peer, departure_t why)
 static void set_prefetch(core_t *core, const event_t *event)
 {
     worker_t *worker = worker_find(core, event->peer);
-    if (worker)
-        worker_set_prefetch(core, worker, event->prefetch.prefetch);
-    else
+    if (worker == NULL) {
         refuse(core, event->peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
+        return;
+    }
+    worker->last_heard_ms = core->now_ms;
+    worker_set_prefetch(core, worker, event->prefetch.prefetch);
 }
 
 static void commit(core_t *core, uint64_t changes)
@@ -233,7 +235,7 @@ static void take(core_t *core, const event_t *event)
         peer_leaves(core, event->peer, DEPARTURE_GOODBYE);
         break;
     case EVENT_PEER_GONE:
-        peer_leaves(core, event->peer, DEPARTURE_LOST);
+        peer_leaves(core, event->peer, DEPARTURE_GONE);
         break;
     case EVENT_COMMITTED:
         commit(core, event->committed.changes);

@@ -198,7 +198,12 @@ void worker_heartbeat(core_t *core, const event_t *event);
 void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch);
 /*  Opens or closes the worker's subscriptions after its room changed. */
 void worker_update(core_t *core, worker_t *worker);
-typedef enum departure { DEPARTURE_GOODBYE, DEPARTURE_LOST, DEPARTURE_EXPELLED } departure_t;
+typedef enum departure {
+    DEPARTURE_GOODBYE,
+    DEPARTURE_GONE, /* its connection is */
+    DEPARTURE_LOST, /* it is silent, or came back over another connection */
+    DEPARTURE_EXPELLED,
+} departure_t;
 void worker_remove(core_t *core, worker_t *worker, departure_t why);
 void worker_check(core_t *core);
 /*  A Majordomo worker cannot be told to stop one task: when its task was taken back, the conversation

@@ -77,11 +77,6 @@ void lease_clear(core_t *core, task_t *task)
 
 void lease_orphan(core_t *core, task_t *task)
 {
-    /* Its delivery still waits for the commit: it is not sent to a peer that is gone. */
-    if (task->last_change > core->durable) {
-        lease_release(core, task);
-        return;
-    }
     let_go(task);
     task->lease_until_ms = core->now_ms + core->config.grace_ms;
 }
@@ -279,6 +274,7 @@ void lease_extend(core_t *core, const event_t *event)
         refuse_stale(core, event, event->attempt.seq, event->attempt.attempt);
         return;
     }
+    task->holder->last_heard_ms = core->now_ms;
     task->timeout_ms = event->attempt.timeout_ms;
     task->deadline_ms = task->started_ms + task->timeout_ms + core->config.liveness_ms;
 }

@@ -102,16 +102,19 @@ static bool subscribe(core_t *core, worker_t *worker, const slice_t *queues, siz
 
 void worker_remove(core_t *core, worker_t *worker, departure_t why)
 {
+    bool lost = why == DEPARTURE_GONE || why == DEPARTURE_LOST;
     unsubscribe(worker);
     task_t *task, *next;
     DL_FOREACH_SAFE2(worker->held, task, next, held_next)
     {
-        if (why == DEPARTURE_LOST)
+        /* A delivery that waits for its commit is never sent to a peer that is gone. */
+        bool unsent = why == DEPARTURE_GONE && task->last_change > core->durable;
+        if (lost && !unsent)
             lease_orphan(core, task);
         else
             lease_release(core, task);
     }
-    note(core, why == DEPARTURE_LOST ? NOTE_WORKER_LOST : NOTE_WORKER_LEFT, worker);
+    note(core, lost ? NOTE_WORKER_LOST : NOTE_WORKER_LEFT, worker);
     if (why == DEPARTURE_EXPELLED) {
         effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DISCONNECT);
         effect->peer = worker->peer;

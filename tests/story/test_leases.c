@@ -309,6 +309,22 @@ static void a_slow_disk_is_no_dead_worker(void **state)
     world_destroy(&w);
 }
 
+static void an_extension_and_a_change_of_credit_are_signs_of_life(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready(w, "w", "q", 1);
+    world_submit(w, "client", (world_task_t){.id = "a", .timeout_ms = 3600000});
+    world_mute(w, "w");
+    world_advance(w, 8000);
+    world_extend(w, "w", "a", 1, 7200000);
+    world_advance(w, 8000);
+    world_prefetch(w, "w", 1);
+    world_advance(w, 8000);
+    assert_int_equal(w->notes[NOTE_WORKER_LOST], 0);
+    world_destroy(&w);
+}
+
 static void a_timeout_that_was_extended_outlives_a_restart_of_the_broker(void **state)
 {
     (void)state;
@@ -334,6 +350,7 @@ static void a_timeout_that_was_extended_outlives_a_restart_of_the_broker(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_extension_and_a_change_of_credit_are_signs_of_life),
         cmocka_unit_test(a_timeout_that_was_extended_outlives_a_restart_of_the_broker),
         cmocka_unit_test(heartbeats_keep_a_lease_for_hours),
         cmocka_unit_test(a_silent_worker_loses_its_task),

@@ -8,7 +8,7 @@ import subprocess
 import mdp_harness as harness
 from mdp_harness import PATIENCE_S
 from programs import ProgramTest
-from reeve_peer import STALE_ATTEMPT, ReevePeer
+from reeve_peer import NOT_READY, STALE_ATTEMPT, ReevePeer
 
 REJECT, RELEASE = 3, 4
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
@@ -35,7 +35,7 @@ class Runner(ReevePeer):
             deliveries = fields["delivery"]
             mine = deliveries[: count - taken]
             taken += len(mine)
-            self.runs += [d["task"][0] for d in mine]
+            self.runs += [{**d["task"][0], "token": d["token"]} for d in mine]
             if taken == count:
                 self.send("PREFETCH", prefetch=0)
             ends = [{"token": d["token"], "verdict": 1, **settlement} for d in mine]
@@ -140,6 +140,9 @@ class Worker(ProgramTest):
             broker.wait("worker_lost", worker_id="zombie")
             with Runner(broker.tcp, "q") as runner:
                 runner.run(1)
+            zombie.settle(token, corr=6)
+            self.assertEqual(zombie.expect("ERROR")["code"], NOT_READY)
+            zombie.ready("zombie", "elsewhere")
             zombie.settle(token, corr=7)
             name, fields = zombie.expect("REVOKE", "ERROR")
             if name == "REVOKE":
@@ -264,13 +267,14 @@ class Store(ProgramTest):
 
     def assert_once_and_in_order(self, runner, tasks):
         self.assertEqual(sorted(runner.ids()), sorted(t["id"] for t in tasks))
+        # The order in which the broker took them in: a token begins with the task's number. It is not
+        # always the file's, because an id may have to be looked up first.
         by_queue = collections.defaultdict(list)
         for task in runner.runs:
-            by_queue[task["queue"].decode()].append(task["id"].decode())
-        for queue, ids in by_queue.items():
-            own = [t for t in tasks if t["queue"] == queue]
-            own.sort(key=lambda t: -t["priority"])
-            self.assertEqual(ids, [t["id"] for t in own])
+            number = int(task["token"].split(b".")[0], 16)
+            by_queue[task["queue"]].append((-task.get("priority", 0), number))
+        for keys in by_queue.values():
+            self.assertEqual(keys, sorted(keys))
 
 
 class Submission(ProgramTest):

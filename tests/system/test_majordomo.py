@@ -386,7 +386,7 @@ class Lives(MajordomoTest):
                 client.send(service, "x")
                 worker.until("REQUEST")
                 worker.process.send_signal(signal.SIGSTOP)
-                broker.wait("task_retry", queue=service, outcome="timeout")
+                broker.wait("task_failed", queue=service, reason="timeout")
                 other = self.peer(WORKERS[version], broker.ipc, service)
                 self.serve_one(broker, other, [b"x"], client=client)
                 worker.process.send_signal(signal.SIGCONT)
