@@ -58,8 +58,11 @@ static struct reason *new_reason(reasons_t *self, slice_t name)
     return reason;
 }
 
+/*  A peer's reason may have a zero byte in it, where a label's value ends; so does its name. */
 static void add_reason(metrics_t *metrics, reasons_t *self, slice_t name)
 {
+    if (name.size)
+        name.size = strnlen((const char *)name.data, name.size);
     if (name.size == 0)
         name = slice_str("unknown");
     struct reason *reason = find_reason(self, name);
