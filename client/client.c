@@ -421,7 +421,8 @@ static slice_t optional(const char *text)
 int reeve_query(reeve_client_t *self, reeve_query_t what, const char *id, const char *queue,
                 uint64_t after, uint32_t limit, char **json, uint64_t *next, reeve_error_t *error)
 {
-    if (what == REEVE_QUERY_TASK && !id_acceptable(id, error))
+    bool of_task = what == REEVE_QUERY_TASK || what == REEVE_QUERY_EXPLAIN;
+    if (of_task && !id_acceptable(id, error))
         return -1;
     if (queue != NULL && !queue_acceptable(queue, error))
         return -1;

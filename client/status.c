@@ -62,13 +62,13 @@ static void add_duration(table_t *table, const cJSON *attempt)
     table_add(table, cJSON_IsNumber(duration) ? output_seconds(duration->valuedouble) : "-");
 }
 
-static void print_history(const cJSON *history)
+void show_history(const cJSON *history)
 {
     if (cJSON_GetArraySize(history) == 0)
         return;
-    table_t table = {
-        .titles = {">ATTEMPT", "OUTCOME", "STARTED", ">DURATION", "WORKER", "REASON", "ERROR"},
-        .indent = "  "};
+    table_t table = {.titles = {">ATTEMPT", "OUTCOME", "STARTED", "ENDED", ">DURATION", "WORKER",
+                                "REASON", "ERROR"},
+                     .indent = "  "};
     const cJSON *attempt;
     cJSON_ArrayForEach(attempt, history)
     {
@@ -76,6 +76,7 @@ static void print_history(const cJSON *history)
         table_addf(&table, "%.0f", output_number(attempt, "attempt"));
         table_add(&table, outcome[0] != '\0' ? outcome : "-");
         table_add(&table, output_string(attempt, "started_at"));
+        table_add(&table, output_string(attempt, "ended_at"));
         add_duration(&table, attempt);
         table_add(&table, output_string(attempt, "worker"));
         table_add(&table, output_string(attempt, "reason"));
@@ -124,7 +125,7 @@ static void print_task(const cJSON *document)
         print_field("result:", document, "result");
     print_block("error:", output_string(document, "error"));
     print_block("traceback:", output_string(document, "traceback"));
-    print_history(cJSON_GetObjectItemCaseSensitive(document, "history"));
+    show_history(cJSON_GetObjectItemCaseSensitive(document, "history"));
 }
 
 int show_task(cli_t *cli, const char *id, bool dead_only)

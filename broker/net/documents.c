@@ -109,7 +109,7 @@ static void add_history(cJSON *document, const biography_t *biography)
         cJSON_AddItemToArray(history, attempt_of(&task->outcome->spec));
 }
 
-char *document_task(const reactor_t *self, const biography_t *biography)
+static cJSON *life_of(const reactor_t *self, const biography_t *biography)
 {
     const loaded_t *task = &biography->task;
     cJSON *document = cJSON_CreateObject();
@@ -128,6 +128,84 @@ char *document_task(const reactor_t *self, const biography_t *biography)
     if (task->outcome)
         add_end(document, &task->outcome->spec);
     add_history(document, biography);
+    return document;
+}
+
+char *document_task(const reactor_t *self, const biography_t *biography)
+{
+    return print(life_of(self, biography));
+}
+
+/* ---- why a task is where it is -------------------------------------------------------------- */
+
+/*  What is going on around one task. */
+typedef struct surroundings {
+    const loaded_t *task;
+    cJSON *document;
+    uint64_t workers, slots, free;
+    bool holder_connected;
+} surroundings_t;
+
+static void note_worker(const worker_stats_t *worker, void *arg)
+{
+    surroundings_t *around = arg;
+    const record_t *record = around->task->record;
+    if (around->task->worker && strcmp(worker->name, around->task->worker) == 0)
+        around->holder_connected = true;
+    for (size_t i = 0; i < worker->queue_count; i++) {
+        if (!slice_eq(slice_str(worker->queues[i]), record->spec.queue))
+            continue;
+        around->workers++;
+        around->slots += worker->prefetch;
+        around->free +=
+            worker->prefetch > worker->processing ? worker->prefetch - worker->processing : 0;
+        return;
+    }
+}
+
+static void note_queue(const queue_stats_t *queue, void *arg)
+{
+    surroundings_t *around = arg;
+    if (queue->id != around->task->record->queue_id)
+        return;
+    cJSON *object = cJSON_AddObjectToObject(around->document, "queue_now");
+    cJSON_AddNumberToObject(object, "waiting", (double)queue->waiting);
+    cJSON_AddNumberToObject(object, "processing", (double)queue->processing);
+    cJSON_AddNumberToObject(object, "workers", (double)around->workers);
+    cJSON_AddNumberToObject(object, "slots", (double)around->slots);
+    cJSON_AddNumberToObject(object, "free", (double)around->free);
+}
+
+/*  What its queue gives it where it does not say itself. */
+static void add_policy(const reactor_t *self, cJSON *document, const record_t *record)
+{
+    const policy_t *policy = core_policy(self->core, record->queue_id);
+    int64_t timeout_ms = record->spec.timeout_ms ? record->spec.timeout_ms : policy->timeout_ms;
+    cJSON *object = cJSON_AddObjectToObject(document, "policy");
+    cJSON_AddNumberToObject(object, "max_retries", max_retries_of(self, record));
+    cJSON_AddNumberToObject(object, "max_deaths", policy->max_deaths);
+    if (timeout_ms)
+        cJSON_AddNumberToObject(object, "timeout_s", (double)timeout_ms / 1000);
+    cJSON_AddNumberToObject(object, "retention_s", (double)policy->retention_ms / 1000);
+}
+
+char *document_explain(const reactor_t *self, const biography_t *biography, size_t ahead)
+{
+    surroundings_t around = {.task = &biography->task, .document = life_of(self, biography)};
+    cJSON *document = around.document;
+    core_each_worker(self->core, note_worker, &around);
+    core_each_queue(self->core, note_queue, &around);
+    add_time(document, "now", self->wall_ms);
+    add_policy(self, document, around.task->record);
+    if (self->stop_signals > 0)
+        cJSON_AddTrueToObject(document, "draining");
+    if (around.task->state == REEVE_STATE_PROCESSING)
+        cJSON_AddBoolToObject(document, "worker_connected", around.holder_connected);
+    if (around.task->state == REEVE_STATE_QUEUED) {
+        cJSON_AddNumberToObject(document, "ahead", (double)ahead);
+        if (ahead > LIMIT_AHEAD)
+            cJSON_AddTrueToObject(document, "ahead_or_more");
+    }
     return print(document);
 }
 

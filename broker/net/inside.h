@@ -150,8 +150,10 @@ void titanic_biography(reactor_t *self, const request_t *request);
 void titanic_free_all(reactor_t *self);
 
 /*  documents.c: what the store and the core know, as JSON for people. */
-enum { PURPOSE_DOCUMENT = 1, PURPOSE_TITANIC = 2 };
+enum { PURPOSE_DOCUMENT = 1, PURPOSE_TITANIC = 2, PURPOSE_EXPLAIN = 3 };
 char *document_task(const reactor_t *self, const biography_t *biography);
+/*  The same, and what bears on when it will run: `ahead` tasks before it, its queue, its policy. */
+char *document_explain(const reactor_t *self, const biography_t *biography, size_t ahead);
 char *document_queues(const reactor_t *self);
 char *document_workers(const reactor_t *self);
 char *document_dead(const page_t *page);

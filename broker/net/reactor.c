@@ -150,8 +150,10 @@ static void answer_document(reactor_t *self, const request_t *request)
         reeve_error(self, peer, request->corr, REEVE_ERR_UNKNOWN_TASK, NULL, 0);
         return;
     }
-    char *json = request->kind == REQUEST_BIOGRAPHY ? document_task(self, &request->biography)
-                                                    : document_dead(&request->page);
+    char *json = request->kind == REQUEST_DEAD_LIST ? document_dead(&request->page)
+                 : request->purpose == PURPOSE_EXPLAIN
+                     ? document_explain(self, &request->biography, request->ahead)
+                     : document_task(self, &request->biography);
     reeve_message(self, peer,
                   &(wire_message_t){.command = WIRE_DOCUMENT,
                                     .corr = request->corr,

@@ -173,7 +173,8 @@ static void send_document(reactor_t *self, peer_entry_t *peer, uint64_t corr, ch
 
 static void ask_store(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
 {
-    bool one = message->what == WIRE_QUERY_TASK;
+    bool explain = message->what == WIRE_QUERY_EXPLAIN;
+    bool one = message->what == WIRE_QUERY_TASK || explain;
     if (one ? !id_valid(message->id) : !filter_valid(message)) {
         reeve_error(self, peer, message->corr, one ? REEVE_ERR_BAD_ID : REEVE_ERR_BAD_QUEUE, NULL,
                     0);
@@ -190,13 +191,16 @@ static void ask_store(reactor_t *self, peer_entry_t *peer, const wire_message_t 
     request_t *request = reactor_request(self, one ? REQUEST_BIOGRAPHY : REQUEST_DEAD_LIST);
     request->peer = peer->handle;
     request->corr = message->corr;
-    request->purpose = PURPOSE_DOCUMENT;
+    request->purpose = explain ? PURPOSE_EXPLAIN : PURPOSE_DOCUMENT;
+    if (one) {
+        request->id = mem_strndup(message->id.data, message->id.size);
+        request->limit = explain ? LIMIT_AHEAD + 1 : 0;
+        return;
+    }
     request->queue_id = queue_id;
     request->after = message->after;
     request->limit =
         message->limit && message->limit < LIMIT_LIST_ROWS ? message->limit : LIMIT_LIST_ROWS;
-    if (one)
-        request->id = mem_strndup(message->id.data, message->id.size);
 }
 
 static void on_query(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
@@ -204,6 +208,7 @@ static void on_query(reactor_t *self, peer_entry_t *peer, const wire_message_t *
     switch (message->what) {
     case WIRE_QUERY_TASK:
     case WIRE_QUERY_DEAD:
+    case WIRE_QUERY_EXPLAIN:
         ask_store(self, peer, message);
         break;
     case WIRE_QUERY_QUEUES:

@@ -462,6 +462,16 @@ static int biography(store_t *store, slice_t id, biography_t *out)
     return STORE_OK;
 }
 
+static int count_ahead(store_t *store, const record_t *record, size_t limit, size_t *count)
+{
+    const memory_store_t *self = self_of(store);
+    assert(self->in_transaction);
+    size_t first = order_find(&self->ready, (entry_t){key_of(record->queue_id, 15, 0), 0});
+    size_t before = order_find(&self->ready, (entry_t){record_key(record), 0}) - first;
+    *count = before < limit ? before : limit;
+    return STORE_OK;
+}
+
 /* ---- the rest ------------------------------------------------------------------------------- */
 
 static int maintain(store_t *store, int64_t now_ms, int budget, bool *more)
@@ -553,6 +563,7 @@ store_t *memory_store_new(void)
         .due = due,
         .dead = dead,
         .biography = biography,
+        .count_ahead = count_ahead,
         .maintain = maintain,
         .id_update = id_update,
         .error = error_text,

@@ -476,6 +476,7 @@ static const store_ops_t ops = {
     .due = sqlite_due,
     .dead = sqlite_dead,
     .biography = sqlite_biography,
+    .count_ahead = sqlite_count_ahead,
     .maintain = sqlite_maintain,
     .id_update = id_update,
     .error = error_text,

@@ -61,6 +61,8 @@
                   "CROSS JOIN task ON task.seq = key & 4398046511103 "                             \
                   "LEFT JOIN tries ON tries.seq = task.seq "                                       \
                   "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")                                \
+    X(COUNT_AHEAD, "SELECT count(*) FROM "                                                         \
+                   "(SELECT 1 FROM ready WHERE key >= ? AND key < ? LIMIT ?)")                     \
     X(PAGE_DEAD, "SELECT key FROM dead WHERE key > ? AND key < ? ORDER BY key LIMIT ?")            \
     X(PAGE_DUE, "SELECT seq, due_ms FROM scheduled WHERE due_ms <= ? ORDER BY due_ms LIMIT ?")     \
     X(PAGE_EXPIRED, "SELECT seq FROM expiry WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?")    \
@@ -136,6 +138,7 @@ int sqlite_load(store_t *store, uint32_t queue_id, uint64_t after, page_t *out);
 int sqlite_due(store_t *store, int64_t until_ms, page_t *out);
 int sqlite_dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit, page_t *out);
 int sqlite_biography(store_t *store, slice_t id, biography_t *out);
+int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, size_t *count);
 
 /*  sqlite_maintain.c */
 int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);

@@ -341,6 +341,19 @@ int sqlite_biography(store_t *store, slice_t id, biography_t *out)
     return out->found ? get_attempts(self, out) : STORE_OK;
 }
 
+int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, size_t *count)
+{
+    sqlite_store_t *self = self_of(store);
+    bind_int(self, ST_COUNT_AHEAD, 1, (int64_t)key_of(record->queue_id, 15, 0));
+    bind_int(self, ST_COUNT_AHEAD, 2, (int64_t)record_key(record));
+    bind_int(self, ST_COUNT_AHEAD, 3, (int64_t)limit);
+    if (sqlite_row(self, ST_COUNT_AHEAD) != 1)
+        return STORE_FAILED;
+    *count = (size_t)sqlite3_column_int64(self->statements[ST_COUNT_AHEAD], 0);
+    sqlite_done(self, ST_COUNT_AHEAD);
+    return STORE_OK;
+}
+
 /* ---- recovery ------------------------------------------------------------------------------- */
 
 static void remember_queue(sqlite_store_t *self, const stored_queue_t *queue)

@@ -75,6 +75,8 @@ typedef struct store_ops {
     int (*due)(store_t *store, int64_t until_ms, page_t *out);
     int (*dead)(store_t *store, uint32_t queue_id, uint64_t after, size_t limit, page_t *out);
     int (*biography)(store_t *store, slice_t id, biography_t *out);
+    /*  How many waiting tasks of its queue run before this one; counts no further than `limit`. */
+    int (*count_ahead)(store_t *store, const record_t *record, size_t limit, size_t *count);
     /*  Does up to `budget` small steps of housekeeping inside begin … commit: removes ended tasks
         whose retention was over at now_ms, keeps the indexes tidy. *more: there is more to do. */
     int (*maintain)(store_t *store, int64_t now_ms, int budget, bool *more);

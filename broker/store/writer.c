@@ -73,6 +73,17 @@ static int carry_out_effect(writer_t *self, request_t *request)
     return store_carry_out(self->store, &request->effect, LIMIT_PAGE_TASKS, &request->page);
 }
 
+static int carry_out_biography(writer_t *self, request_t *request)
+{
+    const store_ops_t *ops = self->store->ops;
+    biography_t *biography = &request->biography;
+    if (ops->biography(self->store, slice_str(request->id), biography) != STORE_OK)
+        return STORE_FAILED;
+    if (request->limit == 0 || !biography->found || biography->task.state != REEVE_STATE_QUEUED)
+        return STORE_OK;
+    return ops->count_ahead(self->store, biography->task.record, request->limit, &request->ahead);
+}
+
 static int carry_out(writer_t *self, request_t *request)
 {
     const store_ops_t *ops = self->store->ops;
@@ -80,7 +91,7 @@ static int carry_out(writer_t *self, request_t *request)
     case REQUEST_EFFECT:
         return carry_out_effect(self, request);
     case REQUEST_BIOGRAPHY:
-        return ops->biography(self->store, slice_str(request->id), &request->biography);
+        return carry_out_biography(self, request);
     case REQUEST_DEAD_LIST:
         return ops->dead(self->store, request->queue_id, request->after, request->limit,
                          &request->page);

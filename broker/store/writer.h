@@ -27,7 +27,8 @@ typedef struct request {
     char *id;    /* BIOGRAPHY; owned */
     uint32_t queue_id;
     uint64_t after;
-    size_t limit;
+    size_t limit;          /* DEAD_LIST: rows; BIOGRAPHY: how far to count what is ahead */
+    size_t ahead;          /* the answer: BIOGRAPHY of a waiting task */
     page_t page;           /* the answer: FIND LOAD DUE DEAD DEAD_LIST */
     biography_t biography; /* the answer */
 } request_t;

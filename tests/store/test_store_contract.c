@@ -346,6 +346,34 @@ static void pages_of_waiting_tasks_come_in_the_order_of_running(void **state)
     assert_int_equal(seen, TASKS);
 }
 
+static size_t ahead_of(world_t *world, const record_t *record, size_t limit)
+{
+    size_t count = 4711;
+    begin(world);
+    assert_int_equal(world->store->ops->count_ahead(world->store, record, limit, &count), STORE_OK);
+    commit(world);
+    return count;
+}
+
+static void tasks_ahead_are_those_of_the_queue_that_run_before(void **state)
+{
+    world_t *world = *state;
+    /* Queue 1 runs as 4, 2, 3, and queue 2 as 1, 5. */
+    record_t *records[] = {make_in(2, 1, "one", 9), make_in(1, 2, "two", 5),
+                           make_in(1, 3, "three", 5), make_in(1, 4, "four", 9),
+                           make_in(2, 5, "five", 0)};
+    for (int i = 0; i < 5; i++)
+        submit(world, records[i]);
+    const size_t ahead[] = {0, 1, 2, 0, 1};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(ahead_of(world, records[i], 10), ahead[i]);
+    assert_int_equal(ahead_of(world, records[2], 1), 1);
+    move(world, records[3], REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1000, none, NULL);
+    assert_int_equal(ahead_of(world, records[2], 10), 1);
+    for (int i = 0; i < 5; i++)
+        record_unref(&records[i]);
+}
+
 static page_t due(world_t *world, int64_t until_ms)
 {
     page_t page = {0};
@@ -982,6 +1010,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(a_task_is_found_by_its_id_as_it_was_submitted),
         BOTH(every_state_survives_a_restart_with_its_counters),
+        BOTH(tasks_ahead_are_those_of_the_queue_that_run_before),
         BOTH(pages_of_waiting_tasks_come_in_the_order_of_running),
         BOTH(due_names_what_is_due_and_when_to_ask_again),
         BOTH(an_expired_waiting_task_is_due_until_it_is_held),

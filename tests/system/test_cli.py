@@ -16,7 +16,7 @@ from programs import (
 
 ENDED_BADLY, REFUSED = 1, 2
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
-VERBS = ("submit", "status", "wait", "result", "cancel", "queues", "workers", "dead")
+VERBS = ("submit", "status", "explain", "wait", "result", "cancel", "queues", "workers", "dead")
 
 
 class CommandLine(ProgramTest):

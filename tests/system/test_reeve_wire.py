@@ -486,7 +486,7 @@ class Asking(WireTest):
         self.assertEqual(peer.error(), (wire.UNKNOWN_TASK, 6))
         peer.send("QUERY", corr=7, what=1)
         self.assertEqual(peer.error(), (wire.BAD_ID, 7))
-        for what in (0, 5, (1 << 32) - 1):
+        for what in (0, 6, (1 << 32) - 1):
             peer.send("QUERY", corr=8, what=what)
             self.assertEqual(peer.error(), (wire.UNSUPPORTED, 8))
 
