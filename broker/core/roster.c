@@ -213,8 +213,10 @@ void worker_heartbeat(core_t *core, const event_t *event)
         return;
     }
     worker->last_heard_ms = core->now_ms;
-    if (event->heartbeat.held)
-        reconcile(core, worker, event->heartbeat.held, event->heartbeat.held_count);
+    if (event->heartbeat.held == NULL)
+        return;
+    reconcile(core, worker, event->heartbeat.held, event->heartbeat.held_count);
+    worker_update(core, worker); /* what it has been given back takes up room */
 }
 
 void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch)

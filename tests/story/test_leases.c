@@ -309,6 +309,21 @@ static void a_slow_disk_is_no_dead_worker(void **state)
     world_destroy(&w);
 }
 
+static void a_lease_that_a_heartbeat_brings_back_takes_up_room(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready(w, "w", "q", 1);
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_gone(w, "w");
+    world_ready(w, "w2", "q", 1);
+    world_heartbeat(w, "w2", &(world_held_t){"a", 1, 5}, 1);
+    world_skip(w);
+    world_submit(w, "client", (world_task_t){.id = "b"});
+    EXPECT(w, "client confirm b");
+    world_destroy(&w);
+}
+
 static void an_extension_and_a_change_of_credit_are_signs_of_life(void **state)
 {
     (void)state;
@@ -350,6 +365,7 @@ static void a_timeout_that_was_extended_outlives_a_restart_of_the_broker(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lease_that_a_heartbeat_brings_back_takes_up_room),
         cmocka_unit_test(an_extension_and_a_change_of_credit_are_signs_of_life),
         cmocka_unit_test(a_timeout_that_was_extended_outlives_a_restart_of_the_broker),
         cmocka_unit_test(heartbeats_keep_a_lease_for_hours),
