@@ -113,6 +113,15 @@ typedef struct echo {
     int frames;
 } echo_t;
 
+/*  Without a high-water mark: at one, a ROUTER drops replies, and the window would never open again. */
+static void *new_socket(void *context, int type)
+{
+    void *socket = zmq_socket(context, type);
+    zmq_setsockopt(socket, ZMQ_SNDHWM, &(int){0}, sizeof(int));
+    zmq_setsockopt(socket, ZMQ_RCVHWM, &(int){0}, sizeof(int));
+    return socket;
+}
+
 static void send_frames(void *socket, int frames)
 {
     static const char body[BODY];
@@ -133,7 +142,7 @@ static void *ask(void *arg)
 {
     echo_t *self = arg;
     char name[64];
-    void *socket = zmq_socket(self->context, ZMQ_DEALER);
+    void *socket = new_socket(self->context, ZMQ_DEALER);
     must(zmq_connect(socket, self->endpoint) == 0, self->endpoint);
     int64_t start_us = clock_mono_us(), now_us = start_us, sent = 0, got = 0;
     while (now_us < start_us + run_us) {
@@ -176,7 +185,7 @@ static void measure_echo(int frames)
     echo_t self = {.context = zmq_ctx_new(), .frames = frames};
     size_t size = sizeof self.endpoint;
     pthread_t asker, answerer;
-    void *router = zmq_socket(self.context, ZMQ_ROUTER);
+    void *router = new_socket(self.context, ZMQ_ROUTER);
     must(zmq_bind(router, "tcp://127.0.0.1:*") == 0, "zmq_bind");
     zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, self.endpoint, &size);
     pthread_create(&answerer, NULL, answer, router);
