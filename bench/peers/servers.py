@@ -232,7 +232,7 @@ class RedisAlways(Redis):
 class RedisAlwaysKeep(RedisAlways):
     """Acknowledges without deleting: what a stream costs that nobody trims."""
 
-    name, title = "redis-always-keep", "the same without XDEL"
+    name, title = "redis-always-keep", "Redis Streams, `always`, no XDEL"
     load_class = "keep"
 
 
