@@ -113,12 +113,14 @@ typedef struct echo {
     int frames;
 } echo_t;
 
-/*  Without a high-water mark: at one, a ROUTER drops replies, and the window would never open again. */
+/*  Without a high-water mark: at one, a ROUTER drops replies, and the window would never open again.
+    Lingering is off from the start, because a socket of a context that shuts down takes no option. */
 static void *new_socket(void *context, int type)
 {
     void *socket = zmq_socket(context, type);
     zmq_setsockopt(socket, ZMQ_SNDHWM, &(int){0}, sizeof(int));
     zmq_setsockopt(socket, ZMQ_RCVHWM, &(int){0}, sizeof(int));
+    zmq_setsockopt(socket, ZMQ_LINGER, &(int){0}, sizeof(int));
     return socket;
 }
 
@@ -157,7 +159,6 @@ static void *ask(void *arg)
     snprintf(name, sizeof name, "libzmq DEALER-ROUTER echo, %d frame%s", self->frames,
              self->frames > 1 ? "s" : "");
     print(name, "round trips", got, now_us - start_us);
-    zmq_setsockopt(socket, ZMQ_LINGER, &(int){0}, sizeof(int));
     zmq_close(socket);
     return NULL;
 }
@@ -175,7 +176,6 @@ static void echo_until_shut(void *router)
 static void *answer(void *router)
 {
     echo_until_shut(router);
-    zmq_setsockopt(router, ZMQ_LINGER, &(int){0}, sizeof(int));
     zmq_close(router);
     return NULL;
 }
