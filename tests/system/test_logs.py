@@ -1,0 +1,183 @@
+"""What the log tells of tasks, and how it is kept within bounds. Usage: test_logs.py BUILD_DIR"""
+
+import json
+import signal
+
+import mdp_harness as harness
+from programs import ProgramTest
+from reeve_peer import ReevePeer
+
+SUCCEED, FAIL, REJECT, RELEASE = 1, 2, 3, 4
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACED = {"args": [], "kwargs": {}, "headers": {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}}
+ORDINARY = ("task_enqueued", "task_started", "task_finished")
+
+
+class LogTest(ProgramTest):
+    def peer(self, broker):
+        peer = self.enterContext(ReevePeer(broker.tcp))
+        peer.hello()
+        return peer
+
+    def worker(self, broker, name="w"):
+        peer = self.peer(broker)
+        peer.ready(name, "q")
+        broker.wait("worker_joined", worker_id=name)
+        return peer
+
+    def work(self, worker, verdict=SUCCEED, **outcome):
+        worker.settle(worker.delivery()["token"], verdict, **outcome)
+        worker.expect("SETTLED")
+
+    def about(self, line, *fields):
+        """That it is about task a, and what more it tells: these fields."""
+        self.assertEqual((line["task_id"], line["task_name"], line["queue"]), ("a", "job", "q"))
+        common = {"ts", "level", "event", "task_id", "task_name", "queue"}
+        self.assertEqual(set(line) - common, set(fields), line)
+        return tuple(line[field] for field in fields)
+
+
+class Lines(LogTest):
+    def test_the_life_of_a_task(self):
+        broker = self.broker()
+        client, worker = self.peer(broker), self.worker(broker)
+        client.submit("a", "q", origin="web")
+        self.work(worker, duration_ms=1500)
+        line = broker.wait("task_enqueued")
+        self.assertEqual((line["level"], self.about(line, "origin")), ("info", ("web",)))
+        line = broker.wait("task_started")
+        self.assertEqual(self.about(line, "worker_id", "attempt"), ("w", 1))
+        line = broker.wait("task_finished")
+        found = self.about(line, "state", "worker_id", "attempt", "duration_s")
+        self.assertEqual(found, ("success", "w", 1, 1.5))
+
+    def test_a_failure_a_retry_and_a_dead_letter(self):
+        broker = self.broker(defaults={"max-retries": 1})
+        client, worker = self.peer(broker), self.worker(broker)
+        client.submit("a", "q")
+        told = {"reason": "down", "error": "no answer", "traceback": "line 1\nline 2"}
+        self.work(worker, FAIL, duration_ms=250, **told)
+        self.work(worker, FAIL)
+        line = broker.wait("task_failed")
+        found = self.about(
+            line, "worker_id", "attempt", "duration_s", "reason", "error", "traceback"
+        )
+        self.assertEqual((line["level"], found), ("warn", ("w", 1, 0.25, *told.values())))
+        line = broker.wait("task_retry")
+        self.assertEqual(self.about(line, "failures", "run_at_ms")[0], 1)
+        line = broker.wait("task_dead_lettered")
+        self.assertEqual(self.about(line, "attempts", "failures", "deaths"), (2, 2, 0))
+
+    def test_a_task_that_is_given_back_and_one_whose_worker_died(self):
+        broker = self.broker()
+        client, worker = self.peer(broker), self.worker(broker)
+        client.submit("a", "q")
+        self.work(worker, RELEASE)
+        self.assertEqual(broker.wait("task_released", task_id="a")["level"], "info")
+        worker.delivery()
+        worker.kill()
+        self.assertEqual(broker.wait("worker_lost")["worker_id"], "w")
+        line = broker.wait("lease_lost", task_id="a")
+        self.assertEqual((line["level"], line["attempt"]), ("warn", 2))
+        self.assertEqual(line["reason"], "worker_lost")
+
+    def test_a_stale_report_names_its_task_or_its_number(self):
+        broker = self.broker()
+        client, worker = self.peer(broker), self.worker(broker)
+        client.submit("a", "q")
+        token = worker.delivery()["token"]
+        worker.settle(token)
+        worker.expect("SETTLED")
+        worker.settle(token, corr=2)
+        worker.error()
+        line = broker.wait("stale_attempt")
+        self.assertEqual((line["level"], line["attempt"]), ("warn", 1))
+        self.assertTrue("task_id" in line or "seq" in line, line)
+
+    def test_the_trace_id_of_a_traceparent_is_on_every_line_of_its_task(self):
+        broker = self.broker()
+        client, worker = self.peer(broker), self.worker(broker)
+        client.submit("a", "q", body=json.dumps(TRACED))
+        client.submit("b", "q")
+        self.work(worker, FAIL)
+        self.work(worker)
+        self.work(worker)
+        for ident, trace_id in (("a", TRACE), ("b", None)):
+            broker.wait("task_finished", task_id=ident)
+            lines = [line for line in broker.log.lines if line.get("task_id") == ident]
+            self.assertGreaterEqual(len(lines), 3)
+            self.assertEqual({line.get("trace_id") for line in lines}, {trace_id}, lines)
+
+
+class Bounds(LogTest):
+    def run_tasks(self, broker, count, verdict=SUCCEED):
+        client, worker = self.peer(broker), self.worker(broker)
+        for i in range(count):
+            client.submit(f"t{i}", "q")
+            self.work(worker, verdict)
+
+    def test_with_log_every_a_task_has_all_its_lines_or_none(self):
+        broker = self.broker(defaults={"log-every": 3})
+        self.run_tasks(broker, 9)
+        broker.stop()
+        events = {}
+        for line in broker.log.lines:
+            if "task_id" in line:
+                events.setdefault(line["task_id"], []).append(line["event"])
+        self.assertEqual(len(events), 3)
+        self.assertEqual({tuple(told) for told in events.values()}, {ORDINARY})
+
+    def test_failures_are_told_whatever_is_left_out(self):
+        for defaults, config in (({"log-every": 0}, {}), ({}, {"log-task-rate": 0})):
+            with self.subTest(defaults=defaults, config=config):
+                broker = self.broker(config, {"max-retries": 0, **defaults})
+                self.run_tasks(broker, 5, FAIL)
+                broker.stop()
+                told = [line["event"] for line in broker.log.lines if "task_id" in line]
+                self.assertEqual(told, ["task_failed", "task_dead_lettered"] * 5)
+
+    def test_lines_over_the_rate_are_counted(self):
+        broker = self.broker({"log-task-rate": 2})
+        client = self.peer(broker)
+        task = {"queue": "q", "task_name": "job", "body": "{}"}
+        client.send("SUBMIT", first=1, task=[{**task, "id": f"t{i}"} for i in range(500)])
+        client.expect("CONFIRM")
+        more = iter(range(1_000_000))
+
+        def left_out():
+            client.submit(f"more{next(more)}", "q")
+            return broker.log.find("task_lines_left_out")
+
+        line = self.eventually(left_out, "nothing was left out")
+        self.assertEqual((line["level"], set(line)), ("info", {"ts", "level", "event", "lines"}))
+        self.assertGreater(line["lines"], 0)
+
+
+class File(LogTest):
+    def test_a_log_file_is_opened_again_on_sighup(self):
+        path, rotated = self.file("broker.log"), self.file("broker.log.1")
+        config = self.file(
+            "broker.conf",
+            f'broker\n    bind = "ipc://{self.home}/b"\n    db = "{self.home}/reeve.db"\n'
+            "    http = off\n    log-format = json\n",
+        )
+        program = harness.Program(
+            harness.BUILD / "broker/reeve-broker", "--config", config, "--log-to", path
+        )
+        self.addCleanup(self.stop_if_running, program)
+
+        def events(of):
+            lines = of.read_text().splitlines() if of.exists() else []
+            return [json.loads(line)["event"] for line in lines]
+
+        self.eventually(lambda: "ready" in events(path), "the broker was not ready")
+        path.rename(rotated)
+        program.signal(signal.SIGHUP)
+        self.eventually(lambda: events(path) == ["reloaded"], "the file was not opened again")
+        self.assertNotIn("reloaded", events(rotated))
+        program.stop()
+        self.assertEqual(events(path)[-1], "stopped")
+        self.assertEqual(program.log.lines, [])
+
+
+harness.main()
