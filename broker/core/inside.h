@@ -30,6 +30,7 @@ typedef struct task {
     worker_t *holder; /* NULL: waiting for its worker's return until lease_until_ms */
     char *holder_name;
     uint64_t holder_instance; /* of the process that has or had it; 0: not known */
+    peer_t holder_peer;       /* the connection that its delivery goes over; 0: not known */
     int64_t lease_until_ms;   /* monotonic; extended by heartbeats */
     int64_t deadline_ms;      /* monotonic; the attempt's timeout as the broker enforces it */
     int64_t started_wall_ms, started_ms, timeout_ms;

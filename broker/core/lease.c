@@ -26,6 +26,7 @@ static void start_clocks(const core_t *core, task_t *task)
 static void hold(task_t *task, worker_t *worker)
 {
     task->holder_instance = worker->instance;
+    task->holder_peer = worker->peer;
     task->holder = worker;
     DL_APPEND2(worker->held, task, held_prev, held_next);
     worker->leased++;

@@ -130,6 +130,18 @@ void worker_expel_mdp(core_t *core, worker_t *worker)
         worker_remove(core, worker, DEPARTURE_EXPELLED);
 }
 
+/*  The delivery waits for its commit, and goes over the connection that the worker has now. */
+static bool is_on_its_way(const core_t *core, const task_t *task, const worker_t *worker)
+{
+    return task->last_change > core->durable && task->holder_peer == worker->peer;
+}
+
+static void take_back(core_t *core, task_t *task, worker_t *worker)
+{
+    lease_adopt(task, worker);
+    task->lease_until_ms = core->now_ms + core->config.liveness_ms;
+}
+
 /*  Takes what the worker says it holds: keeps and extends what is its own, gives it back what was
     waiting for its return, and revokes the rest. */
 static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t count)
@@ -157,15 +169,20 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
 /*  Leases of this worker's earlier connection that it does not name any more: it has come back, so
     it did not die, and what it does not hold may go to others at once. Another process of the name is
     not it: that one may have died of the task. Nor is a Majordomo worker, whose name is its routing id. */
-static void release_forgotten(core_t *core, const worker_t *worker)
+static void release_forgotten(core_t *core, worker_t *worker)
 {
     task_t *task, *next;
     if (worker->kind != PEER_REEVE)
         return;
-    DL_FOREACH_SAFE (core->leases, task, next)
-        if (task->holder == NULL && is_same(task->holder_name, task->holder_instance,
-                                            slice_str(worker->name), worker->instance))
+    DL_FOREACH_SAFE (core->leases, task, next) {
+        if (task->holder || !is_same(task->holder_name, task->holder_instance,
+                                     slice_str(worker->name), worker->instance))
+            continue;
+        if (is_on_its_way(core, task, worker))
+            take_back(core, task, worker);
+        else
             lease_release(core, task);
+    }
 }
 
 static worker_t *worker_new(core_t *core, const event_t *event)

@@ -70,8 +70,10 @@ class Explain(ProgramTest):
 
     def test_more_tasks_before_it_than_are_counted(self):
         lines = "".join(json.dumps({"task_name": "job", "id": f"t{i}"}) + "\n"
-                        for i in range(10002))
+                        for i in range(10000))
         self.reeve(self.endpoint, "submit", "--file", self.file("tasks", lines))
+        for last in ("t10000", "t10001"):  # each behind all the others, also those looked up first
+            self.reeve(self.endpoint, "submit", "job", "--id", last)
         paragraph, _, document = self.explain("t10001")
         self.assertIn("behind more than 10000 tasks of its queue", paragraph)
         self.assertEqual((document["ahead"], document["ahead_or_more"]), (10001, True))
