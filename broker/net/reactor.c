@@ -261,11 +261,11 @@ static void check_disk(reactor_t *self)
     if (low == self->disk_low)
         return;
     self->disk_low = low;
+    if (self->stop_signals == 0)
+        atomic_store(&self->health, low ? HEALTH_DISK_LOW : HEALTH_READY);
     log_event(low ? LOG_ERROR : LOG_INFO, low ? "disk_low" : "disk_recovered",
               F_STR("db", self->config.db_path),
               F_INT("reserve_bytes", self->config.disk_reserve_bytes));
-    if (self->stop_signals == 0)
-        atomic_store(&self->health, low ? HEALTH_DISK_LOW : HEALTH_READY);
     reactor_step(self, &(event_t){.kind = EVENT_DISK_LOW, .disk = {low}});
 }
 
@@ -354,8 +354,8 @@ static void drain_signals(reactor_t *self, void (*on_hangup)(void *), void *arg)
             continue;
         }
         if (self->stop_signals++ == 0) {
-            log_event(LOG_INFO, "draining", F_INT("signal", info.ssi_signo));
             atomic_store(&self->health, HEALTH_DRAINING);
+            log_event(LOG_INFO, "draining", F_INT("signal", info.ssi_signo));
             self->stop_deadline_ms = self->now_ms + STOP_MS;
             reactor_step(self, &(event_t){.kind = EVENT_DRAIN});
         }
