@@ -78,14 +78,16 @@ static int get_meta(sqlite_store_t *self, const char *key, void *bytes, size_t s
     int row = sqlite_row(self, ST_GET_META);
     if (row < 0)
         return STORE_FAILED;
-    slice_t value = row ? column_slice(self->statements[ST_GET_META], 0) : slice(NULL, 0);
-    bool good = row == 1 && (bytes == NULL || value.size == size);
+    sqlite3_stmt *st = self->statements[ST_GET_META];
+    int type = row ? sqlite3_column_type(st, 0) : SQLITE_NULL;
+    bool good = bytes ? type == SQLITE_BLOB && (size_t)sqlite3_column_bytes(st, 0) == size
+                      : type == SQLITE_INTEGER; /* asked for as bytes it would be converted */
     if (!good)
         snprintf(self->error, sizeof self->error, "no good %s in table meta: it is damaged", key);
     else if (bytes)
-        memcpy(bytes, value.data, size);
+        memcpy(bytes, sqlite3_column_blob(st, 0), size);
     else
-        *number = sqlite3_column_int64(self->statements[ST_GET_META], 0);
+        *number = sqlite3_column_int64(st, 0);
     sqlite_done(self, ST_GET_META);
     return good ? STORE_OK : STORE_FAILED;
 }

@@ -24,8 +24,8 @@
 #include "tests/power/give_up.h"
 #include "tests/power/trial.h"
 
-/*  Without --all every fifth allocation fails, which takes seconds in place of a minute. */
-enum { SOME_ALLOCATIONS = 5 };
+/*  Without --all every seventh allocation fails, which takes seconds in place of a minute. */
+enum { SOME_ALLOCATIONS = 7 };
 
 static struct {
     const char *only; /* this fault; NULL: all */
@@ -268,6 +268,8 @@ static void a_checkpoint_that_fails_is_told(void **state)
         assert_true(fail_one(*state, &load, &kinds[1 + i % 2],
                              after.writes - i * (after.writes - before.writes) / 4, i == 0,
                              &tally));
+    print_message("checkpoint: %d runs, the store failed in %d\n", (int)tally.runs,
+                  (int)tally.told);
     assert_int_equal(tally.told, tally.runs);
 }
 
