@@ -321,16 +321,18 @@ void cast_stop(cast_t *self, actor_t *actor, int64_t now_ms, int64_t pause_ms)
     kill(actor->pid, SIGSTOP);
 }
 
+/*  Once only: a second SIGTERM tells the broker and reeve-worker to end at once. */
 static void terminate(actor_t *actor, int64_t kill_at_ms)
 {
-    actor->draining = true;
     actor->kill_at_ms = kill_at_ms;
-    kill(actor->pid, SIGTERM);
+    if (!actor->draining)
+        kill(actor->pid, SIGTERM);
+    actor->draining = true;
 }
 
 void cast_drain(cast_t *self, actor_t *actor, int64_t now_ms)
 {
-    self->counts.drains[actor->role]++;
+    self->counts.drains[actor->role] += !actor->draining;
     terminate(actor, now_ms + DRAIN_MS);
 }
 
