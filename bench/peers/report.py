@@ -234,8 +234,10 @@ def targets(results):
     yield "the same of NATS file", against("nats", "e2e-1"), 1.0, True
     yield "end to end, 4 consumers, of Redis always", against(always, "e2e-4"), 1.3, True
     yield "enqueue, of Redis always", against(always, "enqueue"), 1.0, True
-    yield "random ids of ordered, end to end, 1M waiting", ids("e2e"), 0.5, True
-    yield "random ids of ordered, enqueueing 1M", ids("enqueue"), 0.5, True
+    filled = results.of("ids", "reeve", "enqueue-random")
+    waiting = f"{filled[-1]['tasks']:,}" if filled else "none"
+    yield f"random ids of ordered, end to end, {waiting} waiting", ids("e2e"), 0.5, True
+    yield f"random ids of ordered, enqueueing {waiting}", ids("enqueue"), 0.5, True
     for prefetch in ("100", "1000"):
         slow = against(always, f"prefetch {prefetch}", part="slow-sync")
         yield f"syncs of 2 ms, prefetch {prefetch}: end to end, of Redis always", slow, 4, True

@@ -50,6 +50,11 @@ class Report(unittest.TestCase):
         row = self.row(self.report(costly, measured("redis-always", "e2e-1", 1000)), "server CPU")
         self.assertIn("| ≤ 1.2 | 2.00 | **not met** |", row)
 
+    def test_how_many_tasks_waited_is_told_as_it_was(self):
+        lines = [measured("reeve", f"{work}-{ids}", 1000, part="ids") | {"tasks": 200_000}
+                 for work in ("enqueue", "e2e") for ids in ("ordered", "random")]
+        self.row(self.report(*lines), "random ids of ordered, end to end, 200,000 waiting | ≥ 0.5")
+
     def test_what_was_not_measured_is_not_told(self):
         lines = self.report(measured("reeve", "e2e-1", 1000))
         self.assertFalse([line for line in lines if "of Redis always" in line], "\n".join(lines))
