@@ -74,7 +74,7 @@ void core_set_policies(core_t *self, const policy_t *policy, const named_policy_
         queue_set_policy(self, queue);
 }
 
-void core_restore_queue(core_t *self, const queue_stats_t *restored)
+void core_restore_queue(core_t *self, const stored_queue_t *restored)
 {
     queue_t *queue = queue_restore(self, restored->id, slice_str(restored->name));
     queue->waiting = restored->waiting;

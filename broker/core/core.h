@@ -28,21 +28,13 @@ typedef struct core_config {
     uint32_t next_queue_id;
 } core_config_t;
 
-typedef struct queue_stats {
-    const char *name;
-    uint32_t id;
-    uint64_t waiting, scheduled, processing, dead, bytes, workers;
-    int64_t oldest_ms; /* since when the task waits that has waited longest, of those in memory */
-} queue_stats_t;
-
 /*  A core with nothing in it. `named` is copied. */
 core_t *core_new(const core_config_t *config);
 void core_destroy(core_t **self);
 
-/*  Recovery, before the first step: the queues (processing and workers are not looked at), then the
-    leases found in the store. A lease waits
+/*  Recovery, before the first step: the queues, then the leases found in the store. A lease waits
     `grace_ms` for its worker to come back with it. core_restore_lease takes loaded's contents. */
-void core_restore_queue(core_t *self, const queue_stats_t *queue);
+void core_restore_queue(core_t *self, const stored_queue_t *queue);
 void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms);
 
 /*  One step. `out` is appended to. What the event points to stays the caller's; the core takes
@@ -71,6 +63,12 @@ typedef struct core_totals {
 } core_totals_t;
 core_totals_t core_totals(const core_t *self);
 
+typedef struct queue_stats {
+    const char *name;
+    uint32_t id;
+    uint64_t waiting, scheduled, processing, dead, bytes, workers;
+    int64_t oldest_ms; /* since when the task waits that has waited longest, of those in memory */
+} queue_stats_t;
 typedef struct worker_stats {
     const char *name;
     peer_t peer;

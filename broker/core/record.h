@@ -107,6 +107,14 @@ typedef struct loaded {
 
 void loaded_fini(loaded_t *loaded);
 
+/*  A queue as the store holds it. */
+typedef struct stored_queue {
+    uint32_t id;
+    const char *name;
+    uint64_t waiting, scheduled, dead, bytes;
+    int64_t oldest_ms; /* since when the first task to run has been waiting; 0: none waits */
+} stored_queue_t;
+
 /*  The order in which a queue's tasks run: priority, then submission. One integer holds queue,
     priority and sequence number, so that the store needs no further index. */
 enum { KEY_SEQ_BITS = 42, KEY_PRIORITY_BITS = 4 };

@@ -14,13 +14,6 @@ enum { STORE_OK = 0, STORE_FAILED = -1 };
 typedef struct store store_t;
 
 /*  What a store holds when it is opened, for the core's recovery. */
-typedef struct stored_queue {
-    uint32_t id;
-    const char *name;
-    uint64_t waiting, scheduled, dead, bytes;
-    int64_t oldest_ms; /* since when the first task to run has been waiting; 0: none waits */
-} stored_queue_t;
-
 typedef struct store_recovery {
     void *arg;
     void (*queue)(const stored_queue_t *queue, void *arg);

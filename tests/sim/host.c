@@ -291,14 +291,7 @@ void host_wake(host_t *self)
 
 static void restore_queue(const stored_queue_t *queue, void *arg)
 {
-    host_t *self = arg;
-    core_restore_queue(self->core, &(queue_stats_t){.id = queue->id,
-                                                    .name = queue->name,
-                                                    .waiting = queue->waiting,
-                                                    .scheduled = queue->scheduled,
-                                                    .dead = queue->dead,
-                                                    .bytes = queue->bytes,
-                                                    .oldest_ms = queue->oldest_ms});
+    core_restore_queue(((host_t *)arg)->core, queue);
 }
 
 static void restore_lease(loaded_t *loaded, void *arg)

@@ -173,14 +173,7 @@ void world_advance(world_t *self, int64_t ms)
 
 static void restore_queue(const stored_queue_t *queue, void *arg)
 {
-    world_t *self = arg;
-    core_restore_queue(self->core, &(queue_stats_t){.id = queue->id,
-                                                    .name = queue->name,
-                                                    .waiting = queue->waiting,
-                                                    .scheduled = queue->scheduled,
-                                                    .dead = queue->dead,
-                                                    .bytes = queue->bytes,
-                                                    .oldest_ms = queue->oldest_ms});
+    core_restore_queue(((world_t *)arg)->core, queue);
 }
 
 static void restore_lease(loaded_t *loaded, void *arg)
