@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "broker/store/carry_out.h"
 #include "broker/store/memory.h"
 #include "common/mem.h"
 #include "tests/sim/host.h"
@@ -72,29 +73,11 @@ static void destroy_all(batch_t **list)
 
 static void carry_out(disk_t *self, job_t *job)
 {
-    const store_ops_t *ops = self->store->ops;
-    const effect_t *effect = &job->effect;
-    switch (effect->kind) {
-    case EFFECT_CHANGE:
-        ops->apply(self->store, &effect->change);
-        break;
-    case EFFECT_FIND:
-        ops->find(self->store, slice_str(effect->find.id), &job->page);
-        break;
-    case EFFECT_LOAD:
-        ops->load(self->store, effect->load.queue_id, effect->load.after, &job->page);
-        break;
-    case EFFECT_DUE:
-        ops->due(self->store, effect->due.until_ms, &job->page);
-        break;
-    case EFFECT_DEAD:
-        ops->dead(self->store, effect->dead.queue_id, effect->dead.after, self->sim->plan.page,
-                  &job->page);
-        break;
-    default:
+    if (job->effect.kind == EFFECT_SWEEP) {
         self->tidy = true;
-        self->tidy_now_ms = effect->sweep.now_ms;
+        self->tidy_now_ms = job->effect.sweep.now_ms;
     }
+    store_carry_out(self->store, &job->effect, self->sim->plan.page, &job->page);
 }
 
 static void transact(disk_t *self)

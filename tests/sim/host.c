@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "broker/core/core.h"
+#include "broker/store/carry_out.h"
 #include "broker/store/memory.h"
 #include "common/mem.h"
 #include "tests/sim/disk.h"
@@ -124,42 +125,11 @@ void host_step(host_t *self, event_t *event)
 
 /* ---- finished batches ----------------------------------------------------------------------- */
 
-static void answer(host_t *self, job_t *job)
+static void answer(host_t *self, const job_t *job)
 {
-    const effect_t *effect = &job->effect;
-    page_t *page = &job->page;
-    event_t event = {0};
-    switch (effect->kind) {
-    case EFFECT_FIND:
-        event.kind = EVENT_FOUND;
-        event.found.ticket = effect->find.ticket;
-        event.found.loaded = page->count ? page->items : NULL;
-        break;
-    case EFFECT_LOAD:
-        event.kind = EVENT_LOADED;
-        event.loaded.queue_id = effect->load.queue_id;
-        event.loaded.after = effect->load.after;
-        event.loaded.loaded = page->items;
-        event.loaded.count = page->count;
-        event.loaded.more = page->more;
-        break;
-    case EFFECT_DUE:
-        event.kind = EVENT_DUE;
-        event.due.loaded = page->items;
-        event.due.count = page->count;
-        event.due.next_ms = page->next_ms;
-        break;
-    case EFFECT_DEAD:
-        event.kind = EVENT_DEAD;
-        event.dead_page.ticket = effect->dead.ticket;
-        event.dead_page.loaded = page->items;
-        event.dead_page.count = page->count;
-        event.dead_page.next = page->next;
-        break;
-    default:
-        return;
-    }
-    host_step(self, &event);
+    event_t event;
+    if (store_answer(&job->effect, &job->page, &event))
+        host_step(self, &event);
 }
 
 /*  In the order of reactor.c: the answers were read before the batch was durable, so the core hears
