@@ -118,25 +118,21 @@ void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const
 
 static void take_due_task(core_t *core, loaded_t *loaded)
 {
-    int64_t expires_ms = loaded->record->spec.expires_ms;
-    bool expired = expires_ms && expires_ms <= core->wall_ms;
+    bool expired = record_has_expired(loaded->record, core->wall_ms);
     bool scheduled = loaded->state == REEVE_STATE_SCHEDULED;
     if (!expired && !(scheduled && loaded->at_ms <= core->wall_ms)) {
         /* The clock was set back since the question. */
-        task_ask_due(core, scheduled ? loaded->at_ms : expires_ms);
-        task_ask_due(core, expires_ms);
+        task_ask_due(core, scheduled ? loaded->at_ms : 0);
+        task_ask_due(core, loaded->record->spec.expires_ms);
         return;
     }
     task_t *task = task_materialise(core, loaded);
     if (task == NULL || task->state != loaded->state)
         return;
-    if (expired) {
-        outcome_t *outcome = lease_outcome(core, task, ENDING_EXPIRED, "expired", NULL);
-        task_end(core, task, REEVE_STATE_EXPIRED, outcome);
-        outcome_unref(&outcome);
-    } else {
+    if (expired)
+        task_expire(core, task);
+    else
         task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
-    }
 }
 
 /*  Scheduled tasks that are due and waiting ones that expired. */

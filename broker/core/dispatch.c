@@ -18,12 +18,9 @@ static task_t *next_task(core_t *core, queue_t *queue)
 {
     task_t *task;
     while ((task = queue_head(queue)) != NULL) {
-        int64_t expires_ms = task->record->spec.expires_ms;
-        if (expires_ms == 0 || expires_ms > core->wall_ms)
+        if (!record_has_expired(task->record, core->wall_ms))
             return task;
-        outcome_t *outcome = lease_outcome(core, task, ENDING_EXPIRED, "expired", NULL);
-        task_end(core, task, REEVE_STATE_EXPIRED, outcome);
-        outcome_unref(&outcome);
+        task_expire(core, task);
     }
     return NULL;
 }

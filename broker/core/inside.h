@@ -169,6 +169,7 @@ void task_ask_due(core_t *core, int64_t wall_ms);
 void task_move(core_t *core, task_t *task, reeve_state_t to, int64_t at_ms, outcome_t *outcome);
 /*  Ends `task` with retention as its queue's policy says. */
 void task_end(core_t *core, task_t *task, reeve_state_t to, outcome_t *outcome);
+void task_expire(core_t *core, task_t *task);
 void task_fade(core_t *core, task_t *task);
 void task_forget_durable(core_t *core);
 void task_free(core_t *core, task_t *task);
@@ -216,7 +217,7 @@ void lease_give(core_t *core, task_t *task, worker_t *worker);
 /*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */
 void lease_clear(core_t *core, task_t *task);
 void lease_orphan(core_t *core, task_t *task);
-void lease_adopt(task_t *task, worker_t *worker);
+void lease_adopt(core_t *core, task_t *task, worker_t *worker);
 void lease_release(core_t *core, task_t *task); /* back to its queue, uncounted */
 void lease_settle(core_t *core, const event_t *event);
 void lease_extend(core_t *core, const event_t *event);

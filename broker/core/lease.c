@@ -82,9 +82,10 @@ void lease_orphan(core_t *core, task_t *task)
     task->lease_until_ms = core->now_ms + core->config.grace_ms;
 }
 
-void lease_adopt(task_t *task, worker_t *worker)
+void lease_adopt(core_t *core, task_t *task, worker_t *worker)
 {
     hold(task, worker);
+    task->lease_until_ms = core->now_ms + core->config.liveness_ms;
 }
 
 void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,

@@ -51,6 +51,11 @@ int64_t record_waits_since_ms(const record_t *record)
     return spec->run_at_ms > spec->created_ms ? spec->run_at_ms : spec->created_ms;
 }
 
+bool record_has_expired(const record_t *record, int64_t wall_ms)
+{
+    return record->spec.expires_ms && record->spec.expires_ms <= wall_ms;
+}
+
 bool record_same_content(const task_spec_t *a, const task_spec_t *b)
 {
     return slice_eq(a->queue, b->queue) && slice_eq(a->task_name, b->task_name) &&

@@ -35,6 +35,7 @@ record_t *record_ref(record_t *record);
 void record_unref(record_t **record);
 /*  Since when the task waits to run: from its creation, or from when it was due. */
 int64_t record_waits_since_ms(const record_t *record);
+bool record_has_expired(const record_t *record, int64_t wall_ms);
 /*  Same content, for deduplication: queue, task_name, body, priority, max_retries, timeout. Times,
     delay and origin differ between honest repetitions and are not compared (docs/guarantees.md, 3).
  */

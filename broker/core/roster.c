@@ -136,12 +136,6 @@ static bool is_on_its_way(const core_t *core, const task_t *task, const worker_t
     return task->last_change > core->durable && task->holder_peer == worker->peer;
 }
 
-static void take_back(core_t *core, task_t *task, worker_t *worker)
-{
-    lease_adopt(task, worker);
-    task->lease_until_ms = core->now_ms + core->config.liveness_ms;
-}
-
 /*  Takes what the worker says it holds: keeps and extends what is its own, gives it back what was
     waiting for its return, and revokes the rest. */
 static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t count)
@@ -156,7 +150,7 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
             continue;
         }
         if (task->holder == NULL)
-            lease_adopt(task, worker);
+            lease_adopt(core, task, worker);
         if (held[i].timeout_ms > 0)
             task->timeout_ms = held[i].timeout_ms;
         task->lease_until_ms = core->now_ms + core->config.liveness_ms;
@@ -179,7 +173,7 @@ static void release_forgotten(core_t *core, worker_t *worker)
                                      slice_str(worker->name), worker->instance))
             continue;
         if (is_on_its_way(core, task, worker))
-            take_back(core, task, worker);
+            lease_adopt(core, task, worker);
         else
             lease_release(core, task);
     }

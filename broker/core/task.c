@@ -190,3 +190,10 @@ void task_end(core_t *core, task_t *task, reeve_state_t to, outcome_t *outcome)
     int64_t remove_at_ms = stays ? 0 : core->wall_ms + task->queue->policy.retention_ms;
     task_move(core, task, to, remove_at_ms, outcome);
 }
+
+void task_expire(core_t *core, task_t *task)
+{
+    outcome_t *outcome = lease_outcome(core, task, ENDING_EXPIRED, "expired", NULL);
+    task_end(core, task, REEVE_STATE_EXPIRED, outcome);
+    outcome_unref(&outcome);
+}
