@@ -378,7 +378,7 @@ static int enter(sqlite_store_t *self, const change_t *change)
     case REEVE_STATE_PROCESSING:
         return put_lease(self, change);
     case REEVE_STATE_UNKNOWN:
-        return sqlite_remove(self, change->record->seq);
+        return sqlite_remove(self, change->record->seq, change->record->seq);
     default:
         return put_done(self, change);
     }

@@ -7,9 +7,8 @@
 #include "common/mem.h"
 
 enum {
-    START_PAGES = 4000, /* of the WAL: 16 MiB */
-    REST_PAGES = 400,   /* few enough for the writer to copy between two commits */
-    ROUNDS = 6,         /* a writer that is as fast as the disk is never caught up with */
+    REST_PAGES = 400, /* few enough for the writer to copy between two commits */
+    ROUNDS = 6,       /* a writer that is as fast as the disk is never caught up with */
 };
 
 struct checkpointer {
@@ -103,7 +102,7 @@ static void ask(checkpointer_t *self)
 
 int checkpointer_committed(checkpointer_t *self, sqlite3 *db, int wal_pages)
 {
-    if (!self->going_on && wal_pages < START_PAGES)
+    if (!self->going_on && wal_pages < CHECKPOINT_PAGES)
         return SQLITE_OK;
     pthread_mutex_lock(&self->mutex);
     bool busy = self->asked;

@@ -12,6 +12,9 @@
 
 #include <sqlite3.h>
 
+/*  A WAL of so many pages, 16 MiB, is copied into the database. */
+enum { CHECKPOINT_PAGES = 4000 };
+
 typedef struct checkpointer checkpointer_t;
 
 /*  NULL when the connection or the thread cannot be made. */

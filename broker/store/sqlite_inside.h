@@ -23,7 +23,6 @@
     X(PUT_META, "REPLACE INTO meta VALUES (?, ?)")                                                 \
     X(PUT_QUEUE, "REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)")                                   \
     X(PUT_TASK, "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")           \
-    X(CUT_TASK, "DELETE FROM task WHERE seq = ?")                                                  \
     X(GET_TASK, "SELECT seq, " RECORD_COLUMNS " FROM task WHERE seq = ?")                          \
     X(GET_ID, "SELECT id FROM task WHERE seq = ?")                                                 \
     X(PUT_READY, "INSERT INTO ready VALUES (?)")                                                   \
@@ -37,10 +36,8 @@
     X(CUT_LEASE, "DELETE FROM lease WHERE seq = ?")                                                \
     X(GET_LEASE, "SELECT attempt, started_ms, worker FROM lease WHERE seq = ?")                    \
     X(PUT_TRIES, "REPLACE INTO tries VALUES (?, ?, ?, ?)")                                         \
-    X(CUT_TRIES, "DELETE FROM tries WHERE seq = ?")                                                \
     X(GET_TRIES, "SELECT attempts, failures, deaths FROM tries WHERE seq = ?")                     \
     X(PUT_ATTEMPT, "REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                   \
-    X(CUT_ATTEMPTS, "DELETE FROM attempt WHERE seq = ?")                                           \
     X(GET_ATTEMPTS, "SELECT number, ending, worker, started_ms, ended_ms, duration_ms, reason, "   \
                     "error, traceback FROM attempt WHERE seq = ? ORDER BY number")                 \
     X(PUT_DONE, "INSERT INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
@@ -52,8 +49,8 @@
     X(CUT_DEAD, "DELETE FROM dead WHERE key = ?")                                                  \
     X(CUT_TASKS, "DELETE FROM task WHERE seq BETWEEN ? AND ?")                                     \
     X(CUT_DONES, "DELETE FROM done WHERE seq BETWEEN ? AND ?")                                     \
-    X(CUT_TRIESES, "DELETE FROM tries WHERE seq BETWEEN ? AND ?")                                  \
-    X(CUT_ALL_ATTEMPTS, "DELETE FROM attempt WHERE seq BETWEEN ? AND ?")                           \
+    X(CUT_TRIES, "DELETE FROM tries WHERE seq BETWEEN ? AND ?")                                    \
+    X(CUT_ATTEMPTS, "DELETE FROM attempt WHERE seq BETWEEN ? AND ?")                               \
     X(PUT_SWEEP, "REPLACE INTO sweep VALUES (?, ?, ?)")                                            \
     X(CUT_SWEEP, "DELETE FROM sweep WHERE remove_at_ms = ? AND number = ?")                        \
     X(GET_SWEEP, "SELECT remove_at_ms, number, seqs FROM sweep WHERE remove_at_ms <= ? LIMIT 1")   \
@@ -143,7 +140,8 @@ int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, siz
 /*  sqlite_maintain.c */
 int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);
 int sqlite_write_leaving(sqlite_store_t *self);
-int sqlite_remove(sqlite_store_t *self, uint64_t seq);
+/*  Removes the tasks of these numbers, which have ended, with all that is kept of them. */
+int sqlite_remove(sqlite_store_t *self, uint64_t first, uint64_t last);
 
 /*  sqlite.c */
 sqlite_store_t *sqlite_new(void);

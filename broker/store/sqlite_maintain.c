@@ -40,40 +40,27 @@ int sqlite_write_leaving(sqlite_store_t *self)
     return rc;
 }
 
-static int cut(sqlite_store_t *self, statement_t statement, uint64_t seq)
+int sqlite_remove(sqlite_store_t *self, uint64_t first, uint64_t last)
 {
-    bind_int(self, statement, 1, (int64_t)seq);
-    return sqlite_run(self, statement);
-}
-
-int sqlite_remove(sqlite_store_t *self, uint64_t seq)
-{
-    if (cut(self, ST_CUT_TRIES, seq) != STORE_OK || cut(self, ST_CUT_ATTEMPTS, seq) != STORE_OK)
-        return STORE_FAILED;
-    return cut(self, ST_CUT_TASK, seq);
-}
-
-/*  Removes the ended tasks from first to last. No look at what they are: a sweep row holds ends that
-    have no way back (dead letters are in none), and numbers are not used again. */
-static int remove_run(sqlite_store_t *self, uint64_t first, uint64_t last)
-{
-    static const statement_t cuts[] = {ST_CUT_DONES, ST_CUT_TRIESES, ST_CUT_ALL_ATTEMPTS,
-                                       ST_CUT_TASKS};
+    static const statement_t cuts[] = {ST_CUT_DONES, ST_CUT_TRIES, ST_CUT_ATTEMPTS, ST_CUT_TASKS};
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        bind_int(self, cuts[i], 1, (int64_t)first);
         bind_int(self, cuts[i], 2, (int64_t)last);
-        if (cut(self, cuts[i], first) != STORE_OK)
+        if (sqlite_run(self, cuts[i]) != STORE_OK)
             return STORE_FAILED;
     }
     return STORE_OK;
 }
 
-/*  Tasks that ended together mostly came together, too: neighbours go in one step. */
+/*  No look at what they are: a sweep row holds ends that have no way back (dead letters are in none),
+    and numbers are not used again. Tasks that ended together mostly came together, too: neighbours go
+    in one step. */
 static int remove_all(sqlite_store_t *self, const uint64_t *seqs, size_t count)
 {
     for (size_t first = 0, i = 1; i <= count; i++) {
         if (i < count && seqs[i] == seqs[i - 1] + 1)
             continue;
-        if (remove_run(self, seqs[first], seqs[i - 1]) != STORE_OK)
+        if (sqlite_remove(self, seqs[first], seqs[i - 1]) != STORE_OK)
             return STORE_FAILED;
         first = i;
     }

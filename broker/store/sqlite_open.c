@@ -18,7 +18,7 @@
 enum { APPLICATION_ID = 0x52656576 };
 /*  How long a write waits for another program that holds the lock, such as an administrator's. */
 enum { BUSY_MS = 30 * 1000 };
-enum { WAL_PAGES = 4000, WAL_BYTES = 64 << 20, CACHE_KIB = 16 << 10 };
+enum { WAL_BYTES = 64 << 20, CACHE_KIB = 16 << 10 };
 
 static int execute(sqlite_store_t *self, const char *text)
 {
@@ -163,10 +163,10 @@ static int use_wal(sqlite_store_t *self)
 
 /*  After a commit that made the log long: moves it into the database. SQLite's own hook does the same
     and passes over what fails; but after a sync that failed nothing may be confirmed, though this
-    commit is durable (contract, promise 7). */
+    commit is durable (docs/guarantees.md, 7). */
 static int checkpoint(void *context, sqlite3 *db, const char *name, int pages)
 {
-    if (pages < WAL_PAGES)
+    if (pages < CHECKPOINT_PAGES)
         return SQLITE_OK;
     int rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (rc == SQLITE_OK || rc == SQLITE_BUSY)
