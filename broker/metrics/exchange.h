@@ -23,7 +23,7 @@ snapshot_t *exchange_ask(exchange_t *self, int64_t timeout_ms);
 
 /*  Whether somebody waits. Reactor thread. */
 bool exchange_wanted(exchange_t *self);
-/*  Gives it to all who wait; takes it. Reactor thread. */
+/*  Gives it to the one who waits; takes it. Reactor thread. */
 void exchange_give(exchange_t *self, snapshot_t **snapshot);
 
 #endif

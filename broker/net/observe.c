@@ -10,6 +10,7 @@
 typedef struct making {
     const reactor_t *reactor;
     snapshot_t *snapshot;
+    queue_row_t *other; /* where the queues beyond the limit are summed up; NULL until one is */
 } making_t;
 
 static void add_histogram(histogram_t *to, const histogram_t *from)
@@ -19,17 +20,13 @@ static void add_histogram(histogram_t *to, const histogram_t *from)
     to->sum += from->sum;
 }
 
+/*  Its reasons are borrowed from the metrics. */
 static queue_metrics_t counts_of(const metrics_t *metrics, uint32_t queue_id)
 {
-    queue_metrics_t counts = {0};
-    if (queue_id < metrics->queue_capacity) {
-        counts = metrics->queues[queue_id];
-        counts.retries = reasons_copy(&counts.retries);
-    }
-    return counts;
+    return queue_id < metrics->queue_capacity ? metrics->queues[queue_id] : (queue_metrics_t){0};
 }
 
-/*  Sums a queue up in the last row; its retries by reason are left out. */
+/*  Sums a queue up; its retries by reason are left out. */
 static void add_to_other(queue_row_t *row, const queue_row_t *queue)
 {
     row->waiting += queue->waiting;
@@ -50,8 +47,8 @@ static void add_to_other(queue_row_t *row, const queue_row_t *queue)
     add_histogram(&row->counts.life, &queue->counts.life);
 }
 
-/*  The last row; or that of a queue which has the name. */
-static queue_row_t *other_of(snapshot_t *snapshot)
+/*  A last row; or that of a queue which has the name. */
+static queue_row_t *find_other(snapshot_t *snapshot)
 {
     for (size_t i = 0; i < snapshot->queue_count; i++)
         if (strcmp(snapshot->queues[i].name, "other") == 0)
@@ -63,7 +60,7 @@ static queue_row_t *other_of(snapshot_t *snapshot)
 
 static void add_queue(const queue_stats_t *queue, void *arg)
 {
-    const making_t *making = arg;
+    making_t *making = arg;
     snapshot_t *snapshot = making->snapshot;
     int64_t waits_ms = queue->oldest_ms ? making->reactor->wall_ms - queue->oldest_ms : 0;
     queue_row_t row = {.waiting = queue->waiting,
@@ -75,12 +72,14 @@ static void add_queue(const queue_stats_t *queue, void *arg)
                        .oldest_s = waits_ms > 0 ? (double)waits_ms / 1000 : 0,
                        .counts = counts_of(&making->reactor->metrics, queue->id)};
     if (snapshot->queue_count >= LIMIT_METRIC_QUEUES) {
-        add_to_other(other_of(snapshot), &row);
-        reasons_fini(&row.counts.retries);
+        if (making->other == NULL)
+            making->other = find_other(snapshot);
+        add_to_other(making->other, &row);
         snapshot->into_other[LABEL_QUEUE]++;
         return;
     }
     row.name = mem_strdup(queue->name);
+    row.counts.retries = reasons_copy(&row.counts.retries);
     snapshot->queues[snapshot->queue_count++] = row;
 }
 
@@ -121,14 +120,13 @@ snapshot_t *observe(const reactor_t *self)
     _Static_assert((int)REFUSAL_COUNT <= SNAPSHOT_NAMED, "room for all reasons");
     _Static_assert((int)METRIC_ERRORS <= SNAPSHOT_NAMED, "room for all errors");
     snapshot_t *snapshot = snapshot_new();
-    making_t making = {self, snapshot};
+    making_t making = {.reactor = self, .snapshot = snapshot};
     core_totals_t totals = core_totals(self->core);
     size_t rows = totals.queues < LIMIT_METRIC_QUEUES ? totals.queues : LIMIT_METRIC_QUEUES + 1;
     snapshot->queues = mem_zalloc(rows * sizeof *snapshot->queues);
     core_each_queue(self->core, add_queue, &making);
-    snapshot->workers[PEER_REEVE].protocol = "reeve";
-    snapshot->workers[PEER_MDP01].protocol = "mdp01";
-    snapshot->workers[PEER_MDP02].protocol = "mdp02";
+    for (int kind = 0; kind < SNAPSHOT_PROTOCOLS; kind++)
+        snapshot->workers[kind].protocol = protocol_name((peer_kind_t)kind);
     core_each_worker(self->core, add_worker, &making);
     add_tasks(snapshot, &self->metrics);
     add_refusals(snapshot, self);
