@@ -239,14 +239,19 @@ char *document_queues(const reactor_t *self)
     return print(listing.list);
 }
 
+const char *protocol_name(peer_kind_t kind)
+{
+    static const char *const names[] = {
+        [PEER_REEVE] = "reeve", [PEER_MDP01] = "mdp01", [PEER_MDP02] = "mdp02"};
+    return names[kind];
+}
+
 static void add_worker(const worker_stats_t *worker, void *arg)
 {
-    static const char *const protocols[] = {
-        [PEER_REEVE] = "reeve", [PEER_MDP01] = "mdp01", [PEER_MDP02] = "mdp02"};
     listing_t *listing = arg;
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "worker", worker->name);
-    cJSON_AddStringToObject(object, "protocol", protocols[worker->kind]);
+    cJSON_AddStringToObject(object, "protocol", protocol_name(worker->kind));
     cJSON *queues = cJSON_AddArrayToObject(object, "queues");
     for (size_t i = 0; i < worker->queue_count; i++)
         cJSON_AddItemToArray(queues, cJSON_CreateString(worker->queues[i]));

@@ -143,7 +143,9 @@ size_t mdp_result(const outcome_spec_t *outcome, slice_t *frames);
 void mdp_reply_outcome(reactor_t *self, const effect_t *effect);
 
 /*  titanic.c */
-void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *request);
+/*  Takes the contents of `reply_to`, which mdp_address made. */
+void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *request,
+                     wire_buffer_t *reply_to);
 /*  An answer to a call; false when `corr` is none of ours. */
 bool titanic_answer(reactor_t *self, const effect_t *effect);
 void titanic_biography(reactor_t *self, const request_t *request);
@@ -151,6 +153,8 @@ void titanic_free_all(reactor_t *self);
 
 /*  documents.c: what the store and the core know, as JSON for people. */
 enum { PURPOSE_DOCUMENT = 1, PURPOSE_TITANIC = 2, PURPOSE_EXPLAIN = 3 };
+/*  The name of what a worker speaks, as documents and metrics have it. Static. */
+const char *protocol_name(peer_kind_t kind);
 char *document_task(const reactor_t *self, const biography_t *biography);
 /*  The same, and what bears on when it will run: `ahead` tasks before it, its queue, its policy. */
 char *document_explain(const reactor_t *self, const biography_t *biography, size_t ahead);

@@ -71,7 +71,7 @@ static void client_request(reactor_t *self, peer_entry_t *peer, const mdp_messag
     if (reply_to.size > LIMIT_REPLY_TO_BYTES)
         reactor_refuse(self, REFUSAL_BAD_TASK, peer, "return path: 2 KiB at most");
     else if (tsp_service(request->service) != TSP_NONE)
-        titanic_request(self, peer, request);
+        titanic_request(self, peer, request, &reply_to);
     else if (mmi_is_mmi(request->service))
         mmi(self, &reply_to, request);
     else

@@ -47,11 +47,18 @@ static void send_message(reactor_t *self, peer_entry_t *peer, const mdp_message_
     send_frames(self, peer, frames, count + message->body_count);
 }
 
-static void send_command(reactor_t *self, peer_entry_t *peer, mdp_kind_t kind)
+/*  A command without address and body; returns the number of frames. */
+static size_t encode_command(const peer_entry_t *peer, mdp_kind_t kind, slice_t *frames)
 {
-    send_message(
-        self, peer,
-        &(mdp_message_t){.version = peer->version, .kind = kind, .delimiter = peer->delimiter});
+    return mdp_encode(
+        &(mdp_message_t){.version = peer->version, .kind = kind, .delimiter = peer->delimiter},
+        frames);
+}
+
+static void send_command(reactor_t *self, const peer_entry_t *peer, mdp_kind_t kind)
+{
+    slice_t frames[MDP_HEAD_FRAMES];
+    send_frames(self, peer, frames, encode_command(peer, kind, frames));
 }
 
 /*  A worker that reads nothing while it is busy, for hours, is not dead: most libraries of the field
@@ -59,11 +66,7 @@ static void send_command(reactor_t *self, peer_entry_t *peer, mdp_kind_t kind)
 static void heartbeat(reactor_t *self, const peer_entry_t *peer)
 {
     slice_t frames[MDP_HEAD_FRAMES];
-    size_t count = mdp_encode(&(mdp_message_t){.version = peer->version,
-                                               .kind = MDP_WORKER_HEARTBEAT,
-                                               .delimiter = peer->delimiter},
-                              frames);
-    send_droppable(self, peer, frames, count);
+    send_droppable(self, peer, frames, encode_command(peer, MDP_WORKER_HEARTBEAT, frames));
 }
 
 void mdp_disconnect(reactor_t *self, peer_entry_t *peer)

@@ -83,9 +83,10 @@ static void to_store(reactor_t *self, effect_t *effect)
     request->effect = *effect;
     if (effect->kind == EFFECT_CHANGE) {
         const record_t *record = effect->change.record;
+        size_t bytes = change_bytes(&effect->change);
         self->batch->changes++;
-        self->batch->bytes += change_bytes(&effect->change);
-        self->unchecked_bytes += change_bytes(&effect->change);
+        self->batch->bytes += bytes;
+        self->unchecked_bytes += bytes;
         if (effect->change.from == REEVE_STATE_UNKNOWN)
             id_filter_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq);
     }

@@ -8,13 +8,16 @@
 #include "common/mem.h"
 #include "common/wire/tsp.h"
 
-static call_t *call_new(reactor_t *self, const peer_entry_t *peer, const mdp_message_t *request)
+/*  Takes the contents of `reply_to`. */
+static call_t *call_new(reactor_t *self, const peer_entry_t *peer, const mdp_message_t *request,
+                        wire_buffer_t *reply_to)
 {
     call_t *call = mem_zalloc(sizeof *call);
     call->corr = ++self->last_call;
     call->peer = peer->handle;
     call->service = mem_strndup(request->service.data, request->service.size);
-    mdp_address(self, peer, request, &call->reply_to);
+    call->reply_to = *reply_to;
+    *reply_to = (wire_buffer_t){0};
     HASH_ADD(hh, self->calls, corr, sizeof call->corr, call);
     return call;
 }
@@ -95,9 +98,10 @@ static void forget(reactor_t *self, const peer_entry_t *peer, call_t *call)
                                   .by_id = {.id = slice_str(call->id)}});
 }
 
-void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *request)
+void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *request,
+                     wire_buffer_t *reply_to)
 {
-    call_t *call = call_new(self, peer, request);
+    call_t *call = call_new(self, peer, request, reply_to);
     tsp_service_t service = tsp_service(request->service);
     if (service == TSP_REQUEST)
         submit(self, peer, call, request);
