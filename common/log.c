@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "common/parse.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -331,6 +332,12 @@ static void write_line(int fd, const char *text, size_t size)
         text += written;
         size -= (size_t)written;
     }
+}
+
+void log_line_add(log_line_t *line, log_field_t field)
+{
+    assert(line->count < LOG_LINE_FIELDS);
+    line->fields[line->count++] = field;
 }
 
 void log_write(log_level_t level, const char *event, const log_field_t *fields, size_t count)

@@ -52,6 +52,14 @@ bool log_parse_level(const char *text, log_level_t *level);    /* debug info war
 const char *log_level_name(log_level_t level);                 /* the same names; static */
 bool log_parse_format(const char *text, log_format_t *format); /* text json */
 
+/*  A line whose fields are not all known at one place. Zero-initialise. */
+enum { LOG_LINE_FIELDS = 16 };
+typedef struct log_line {
+    log_field_t fields[LOG_LINE_FIELDS];
+    size_t count;
+} log_line_t;
+void log_line_add(log_line_t *line, log_field_t field);
+
 /*  Writes one line: {"ts":…,"level":…,"event":…, fields…}. Strings with invalid UTF-8 are written
     with U+FFFD in place of the bad bytes; longer lines than 64 KiB are cut inside their longest
     string. Any thread. Use through log_event. */

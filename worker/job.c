@@ -69,37 +69,25 @@ static void job_destroy(job_t **self)
 /* ---- the log ----------------------------------------------------------------------------------
  */
 
-enum { FIELDS_MAX = 12 };
-
-typedef struct line {
-    log_field_t fields[FIELDS_MAX];
-    size_t count;
-} line_t;
-
-static void line_add(line_t *line, log_field_t field)
+static log_line_t line_about(const reeve_delivery_t *delivery)
 {
-    line->fields[line->count++] = field;
-}
-
-static line_t line_about(const reeve_delivery_t *delivery)
-{
-    line_t line = {0};
-    line_add(&line, F_STR("task_id", reeve_delivery_id(delivery)));
-    line_add(&line, F_STR("task_name", reeve_delivery_task_name(delivery)));
-    line_add(&line, F_STR("queue", reeve_delivery_queue(delivery)));
-    line_add(&line, F_INT("attempt", reeve_delivery_attempt(delivery)));
+    log_line_t line = {0};
+    log_line_add(&line, F_STR("task_id", reeve_delivery_id(delivery)));
+    log_line_add(&line, F_STR("task_name", reeve_delivery_task_name(delivery)));
+    log_line_add(&line, F_STR("queue", reeve_delivery_queue(delivery)));
+    log_line_add(&line, F_INT("attempt", reeve_delivery_attempt(delivery)));
     return line;
 }
 
-static void line_add_duration(line_t *line, const job_t *job, int64_t now_ms)
+static void line_add_duration(log_line_t *line, const job_t *job, int64_t now_ms)
 {
-    line_add(line, F_NUM("duration_s", (double)(now_ms - job->started_ms) / 1000.0));
+    log_line_add(line, F_NUM("duration_s", (double)(now_ms - job->started_ms) / 1000.0));
 }
 
 static void log_started(const job_t *job, const job_context_t *context)
 {
-    line_t line = line_about(job->delivery);
-    line_add(&line, F_STR("worker_id", context->worker_name));
+    log_line_t line = line_about(job->delivery);
+    log_line_add(&line, F_STR("worker_id", context->worker_name));
     log_write(LOG_INFO, "task_started", line.fields, line.count);
 }
 
@@ -107,23 +95,23 @@ static void log_outcome(const job_t *job, const outcome_t *outcome, int64_t now_
 {
     const reeve_settlement_t *s = &outcome->settlement;
     bool success = s->verdict == REEVE_SUCCESS;
-    line_t line = line_about(job->delivery);
+    log_line_t line = line_about(job->delivery);
     line_add_duration(&line, job, now_ms);
     if (success) {
-        line_add(&line, F_STR("state", reeve_state_name(REEVE_STATE_SUCCESS)));
+        log_line_add(&line, F_STR("state", reeve_state_name(REEVE_STATE_SUCCESS)));
     } else {
-        line_add(&line, F_STR("reason", s->reason));
-        line_add(&line, F_STR("error", s->error));
+        log_line_add(&line, F_STR("reason", s->reason));
+        log_line_add(&line, F_STR("error", s->error));
     }
     if (s->traceback != NULL && *s->traceback != '\0')
-        line_add(&line, F_STR("traceback", s->traceback));
+        log_line_add(&line, F_STR("traceback", s->traceback));
     log_write(success ? LOG_INFO : LOG_WARN, success ? "task_finished" : "task_failed", line.fields,
               line.count);
 }
 
 static void log_given_up(const job_t *job)
 {
-    line_t line = line_about(job->delivery);
+    log_line_t line = line_about(job->delivery);
     bool dropped = job->fate == JOB_DROP;
     log_write(job->child != NULL ? LOG_WARN : LOG_INFO, dropped ? "task_revoked" : "task_released",
               line.fields, line.count);

@@ -4,18 +4,17 @@
 #include "broker/net/inside.h"
 #include "common/trace.h"
 
-enum { LINE_FIELDS = 16, SECOND_MS = 1000 };
+enum { SECOND_MS = 1000 };
 
 /*  A line about one task, under way. */
 typedef struct line {
-    log_field_t fields[LINE_FIELDS];
-    size_t count;
+    log_line_t log;
     char trace_id[TRACE_ID_SIZE];
 } line_t;
 
 static void add(line_t *line, log_field_t field)
 {
-    line->fields[line->count++] = field;
+    log_line_add(&line->log, field);
 }
 
 static void add_text(line_t *line, const char *name, slice_t text)
@@ -27,7 +26,7 @@ static void add_text(line_t *line, const char *name, slice_t text)
 static void begin(line_t *line, const record_t *record)
 {
     const task_spec_t *spec = &record->spec;
-    line->count = 0;
+    line->log.count = 0;
     add(line, F_SLICE("task_id", spec->id));
     add(line, F_SLICE("task_name", spec->task_name));
     add(line, F_SLICE("queue", spec->queue));
@@ -37,7 +36,7 @@ static void begin(line_t *line, const record_t *record)
 
 static void end(const line_t *line, log_level_t level, const char *event)
 {
-    log_write(level, event, line->fields, line->count);
+    log_write(level, event, line->log.fields, line->log.count);
 }
 
 /* ---- ordinary life, which may be left out --------------------------------------------------- */
