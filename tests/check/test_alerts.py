@@ -1,4 +1,4 @@
-"""The alerts of deploy/prometheus: they are valid, fire when they should, and are explained.
+"""deploy/prometheus: its configuration is valid; its alerts fire when they should, and are explained.
 
 When they fire and when not is in deploy/prometheus/tests, for promtool.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DIRECTORY = ROOT / "deploy/prometheus"
+CONFIG = DIRECTORY / "prometheus.yml"
 RULES = DIRECTORY / "reeve-alerts.yml"
 LIMIT_S = 100
 ALERT = re.compile(r"^ +- alert: (\w+)$", re.MULTILINE)
@@ -61,6 +62,20 @@ class Alerts(unittest.TestCase):
         self.assertGreaterEqual(len(used), 7)
         for name in used:
             self.assertIn(f'"{re.sub("_count$", "", name)}"', served)
+
+
+class Configuration(unittest.TestCase):
+    def test_prometheus_takes_it_with_the_rules(self):
+        done = promtool("check", "config", CONFIG)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        rules = len(ALERT.findall(RULES.read_text()))
+        self.assertIn(f"Checking {RULES}\n  SUCCESS: {rules} rules found", done.stdout)
+
+    def test_the_jobs_that_alerts_name_are_scraped(self):
+        jobs = re.findall(r"^  - job_name: (\S+)$", CONFIG.read_text(), re.MULTILINE)
+        named = set(re.findall(r'job="(\w+)"', RULES.read_text()))
+        self.assertIn("reeve", named)
+        self.assertLessEqual(named, set(jobs))
 
 
 unittest.main()
