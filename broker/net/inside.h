@@ -32,10 +32,13 @@ typedef enum refusal {
         REFUSAL_COUNT
 } refusal_t;
 
+/*  Who asks the core for Titanic's clients: a handle that no connection gets. The core drops what a
+    peer asked when it leaves; a call ends with its answer only. */
+#define PEER_TITANIC UINT64_MAX
+
 /*  A Titanic request whose answer has to be turned into a Majordomo reply. */
 typedef struct call {
     uint64_t corr;
-    peer_t peer;
     enum { CALL_REQUEST, CALL_REPLY, CALL_CLOSE } kind;
     wire_buffer_t reply_to;
     char *service;
@@ -146,8 +149,8 @@ void mdp_reply_outcome(reactor_t *self, const effect_t *effect);
 /*  Takes the contents of `reply_to`, which mdp_address made. */
 void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *request,
                      wire_buffer_t *reply_to);
-/*  An answer to a call; false when `corr` is none of ours. */
-bool titanic_answer(reactor_t *self, const effect_t *effect);
+/*  What the core answered to PEER_TITANIC. */
+void titanic_answer(reactor_t *self, const effect_t *effect);
 void titanic_biography(reactor_t *self, const request_t *request);
 void titanic_free_all(reactor_t *self);
 

@@ -96,18 +96,14 @@ static void to_store(reactor_t *self, effect_t *effect)
 static void to_peer(reactor_t *self, const effect_t *effect)
 {
     peer_entry_t *peer = peers_find(&self->peers, effect->peer);
-    bool answer = effect->kind == EFFECT_CONFIRM || effect->kind == EFFECT_REFUSE ||
-                  effect->kind == EFFECT_DONE;
     bool reeve = peer && !peer->mdp;
     if (effect->kind == EFFECT_REFUSE && !reeve)
         self->metrics.refused[effect->refuse.error]++;
-    if (!reeve && answer && titanic_answer(self, effect))
-        return;
-    if (peer == NULL)
-        return;
-    if (reeve)
+    if (effect->peer == PEER_TITANIC)
+        titanic_answer(self, effect);
+    else if (reeve)
         reeve_send(self, peer, effect);
-    else if (peer->mdp_worker)
+    else if (peer && peer->mdp_worker)
         mdp_send(self, peer, effect);
 }
 
@@ -558,7 +554,6 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     peers_init(&self->peers, LIMIT_PEERS);
     uuid7_init(&self->uuids);
     self->ids = id_filter_new();
-    self->last_call = UINT64_MAX / 2;
     id_update_t *known = store->ops->id_update(store);
     if (known)
         id_filter_apply(self->ids, &known);

@@ -9,12 +9,10 @@
 #include "common/wire/tsp.h"
 
 /*  Takes the contents of `reply_to`. */
-static call_t *call_new(reactor_t *self, const peer_entry_t *peer, const mdp_message_t *request,
-                        wire_buffer_t *reply_to)
+static call_t *call_new(reactor_t *self, const mdp_message_t *request, wire_buffer_t *reply_to)
 {
     call_t *call = mem_zalloc(sizeof *call);
     call->corr = ++self->last_call;
-    call->peer = peer->handle;
     call->service = mem_strndup(request->service.data, request->service.size);
     call->reply_to = *reply_to;
     *reply_to = (wire_buffer_t){0};
@@ -73,7 +71,7 @@ static void submit(reactor_t *self, peer_entry_t *peer, call_t *call, const mdp_
                             .created_ms = self->wall_ms,
                             .max_retries = -1};
         reactor_step(self, &(event_t){.kind = EVENT_SUBMIT,
-                                      .peer = peer->handle,
+                                      .peer = PEER_TITANIC,
                                       .corr = call->corr,
                                       .submit = {.task = &spec}});
     }
@@ -89,11 +87,11 @@ static void look_up(reactor_t *self, call_t *call)
     request->id = mem_strdup(call->id);
 }
 
-static void forget(reactor_t *self, const peer_entry_t *peer, call_t *call)
+static void forget(reactor_t *self, call_t *call)
 {
     call->kind = CALL_CLOSE;
     reactor_step(self, &(event_t){.kind = EVENT_FORGET,
-                                  .peer = peer->handle,
+                                  .peer = PEER_TITANIC,
                                   .corr = call->corr,
                                   .by_id = {.id = slice_str(call->id)}});
 }
@@ -101,7 +99,7 @@ static void forget(reactor_t *self, const peer_entry_t *peer, call_t *call)
 void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *request,
                      wire_buffer_t *reply_to)
 {
-    call_t *call = call_new(self, peer, request, reply_to);
+    call_t *call = call_new(self, request, reply_to);
     tsp_service_t service = tsp_service(request->service);
     if (service == TSP_REQUEST)
         submit(self, peer, call, request);
@@ -113,14 +111,14 @@ void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *r
     else if (service == TSP_REPLY)
         look_up(self, call);
     else
-        forget(self, peer, call);
+        forget(self, call);
 }
 
-bool titanic_answer(reactor_t *self, const effect_t *effect)
+void titanic_answer(reactor_t *self, const effect_t *effect)
 {
     call_t *call = call_find(self, effect->corr);
-    if (call == NULL || call->peer != effect->peer)
-        return false;
+    if (call == NULL)
+        return;
     if (effect->kind == EFFECT_CONFIRM && call->kind == CALL_REQUEST) {
         char uuid[33];
         tsp_id_to_uuid(slice_str(call->id), uuid);
@@ -131,7 +129,6 @@ bool titanic_answer(reactor_t *self, const effect_t *effect)
     } else {
         answer_status(self, call, TSP_ERROR);
     }
-    return true;
 }
 
 void titanic_biography(reactor_t *self, const request_t *request)

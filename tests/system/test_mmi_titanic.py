@@ -3,7 +3,7 @@
 import uuid
 
 import mdp_harness
-from reeve_peer import ReevePeer
+from reeve_peer import ReevePeer, encode
 
 import mdp
 
@@ -251,6 +251,20 @@ class Titanic(Asking):
                 worker.reply(request, "late")
                 worker.recv_disconnect()
                 self.assertEqual(ask("titanic.reply", ident), [UNKNOWN])
+
+    def test_a_client_that_leaves_while_its_call_is_looked_up_has_its_answer(self):
+        """As behind a proxy, where one peer is several clients and workers: a call that was dropped
+        would also be kept by the broker for ever."""
+        broker = self.broker()
+        idents = [self.request(self.client(broker), "echo", "x") for _ in range(50)]
+        goodbyes = {"of Majordomo": (b"", b"MDPW01", b"\x05"), "of Reeve": (encode("GOODBYE"),)}
+        for name, goodbye in goodbyes.items():
+            with self.subTest(name), mdp.Client02(broker.tcp) as client:
+                for ident in idents:
+                    client.send("titanic.close", ident)
+                    client.send_raw(*goodbye)
+                for _ in idents:
+                    self.assertEqual(client.recv("titanic.close"), ("FINAL", [OK]))
 
     def test_what_a_task_of_reeve_gives(self):
         broker = self.broker(defaults={"max-retries": 0})
