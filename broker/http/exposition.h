@@ -1,5 +1,4 @@
-/*  The text that Prometheus scrapes: its own format 0.0.4, or OpenMetrics 1.0.
-    Source: prometheus.io/docs/instrumenting/exposition_formats; the OpenMetrics specification. */
+/*  What a scrape of the broker shows: all metrics, under their names. */
 
 #ifndef REEVE_BROKER_HTTP_EXPOSITION_H
 #define REEVE_BROKER_HTTP_EXPOSITION_H
@@ -7,11 +6,7 @@
 #include <stddef.h>
 
 #include "broker/metrics/snapshot.h"
-
-typedef enum exposition_format {
-    EXPOSITION_PROMETHEUS,
-    EXPOSITION_OPENMETRICS
-} exposition_format_t;
+#include "common/prometheus.h"
 
 /*  What the file system knows. */
 typedef struct disk_usage {
@@ -19,9 +14,7 @@ typedef struct disk_usage {
 } disk_usage_t;
 
 /*  Of the broker at one moment; malloc'd. */
-char *exposition(const snapshot_t *snapshot, const disk_usage_t *disk, exposition_format_t format,
+char *exposition(const snapshot_t *snapshot, const disk_usage_t *disk, prom_format_t format,
                  size_t *size);
-/*  The Content-Type that goes with it. */
-const char *exposition_type(exposition_format_t format);
 
 #endif

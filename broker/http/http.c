@@ -80,9 +80,7 @@ static disk_usage_t disk_usage(const char *db_path)
 static enum MHD_Result metrics(const http_t *self, struct MHD_Connection *connection)
 {
     const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
-    exposition_format_t format = accept && strstr(accept, "application/openmetrics-text")
-                                     ? EXPOSITION_OPENMETRICS
-                                     : EXPOSITION_PROMETHEUS;
+    prom_format_t format = prom_format_accepted(accept);
     snapshot_t *snapshot = exchange_ask(self->config.exchange, SNAPSHOT_MS);
     if (snapshot == NULL)
         return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the broker does not answer");
@@ -92,7 +90,7 @@ static enum MHD_Result metrics(const http_t *self, struct MHD_Connection *connec
     snapshot_destroy(&snapshot);
     if (text == NULL)
         return MHD_NO;
-    return answer_with(connection, MHD_HTTP_OK, exposition_type(format), text, size);
+    return answer_with(connection, MHD_HTTP_OK, prom_content_type(format), text, size);
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url,

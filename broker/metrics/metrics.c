@@ -7,89 +7,10 @@
 
 #define OTHER "other"
 
-static const double bounds[][HISTOGRAM_BOUNDS] = {
-    [HISTOGRAM_DURATION] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
-                            900, 3600},
-    [HISTOGRAM_AGE] = {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400,
-                       86400},
-    [HISTOGRAM_COMMIT] = {0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
-                          0.1, 0.2, 0.5, 1, 2, 5},
-    [HISTOGRAM_BATCH] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
-                         32768},
-};
-
-const double *histogram_bounds(histogram_kind_t kind)
+static void count_reason(metrics_t *self, reasons_t *reasons, slice_t name)
 {
-    return bounds[kind];
-}
-
-void histogram_add(histogram_t *self, histogram_kind_t kind, double value)
-{
-    size_t i = 0;
-    while (i < HISTOGRAM_BOUNDS && value > bounds[kind][i])
-        i++;
-    self->counts[i]++;
-    self->sum += value;
-}
-
-uint64_t histogram_count(const histogram_t *self)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
-        count += self->counts[i];
-    return count;
-}
-
-/* ---- reasons -------------------------------------------------------------------------------- */
-
-static struct reason *find_reason(reasons_t *self, slice_t name)
-{
-    for (size_t i = 0; i < self->count; i++)
-        if (slice_eq(slice_str(self->items[i].name), name))
-            return &self->items[i];
-    return NULL;
-}
-
-static struct reason *new_reason(reasons_t *self, slice_t name)
-{
-    self->items = mem_realloc(self->items, (self->count + 1) * sizeof *self->items);
-    struct reason *reason = &self->items[self->count++];
-    *reason = (struct reason){mem_strndup(name.data, name.size), 0};
-    return reason;
-}
-
-/*  A peer's reason may have a zero byte in it, where a label's value ends; so does its name. */
-static void add_reason(metrics_t *metrics, reasons_t *self, slice_t name)
-{
-    if (name.size)
-        name.size = strnlen((const char *)name.data, name.size);
-    if (name.size == 0)
-        name = slice_str("unknown");
-    struct reason *reason = find_reason(self, name);
-    if (reason == NULL && self->count >= LIMIT_METRIC_REASONS) {
-        metrics->into_other[LABEL_REASON]++;
-        name = slice_str(OTHER);
-        reason = find_reason(self, name);
-    }
-    if (reason == NULL)
-        reason = new_reason(self, name);
-    reason->count++;
-}
-
-reasons_t reasons_copy(const reasons_t *self)
-{
-    reasons_t copy = {mem_alloc(self->count * sizeof *self->items), self->count};
-    for (size_t i = 0; i < self->count; i++)
-        copy.items[i] = (struct reason){mem_strdup(self->items[i].name), self->items[i].count};
-    return copy;
-}
-
-void reasons_fini(reasons_t *self)
-{
-    for (size_t i = 0; i < self->count; i++)
-        free(self->items[i].name);
-    free(self->items);
-    *self = (reasons_t){0};
+    if (!reasons_add(reasons, name))
+        self->into_other[LABEL_REASON]++;
 }
 
 /* ---- by task and by queue ------------------------------------------------------------------- */
@@ -158,9 +79,9 @@ static void count_attempt(metrics_t *self, queue_metrics_t *queue, const change_
     }
     if (outcome->ending == ENDING_SUCCESS)
         return;
-    add_reason(self, &task_of(self, change->record->spec.task_name)->failures, outcome->reason);
+    count_reason(self, &task_of(self, change->record->spec.task_name)->failures, outcome->reason);
     if (!reeve_state_is_final(change->to))
-        add_reason(self, &queue->retries, outcome->reason);
+        count_reason(self, &queue->retries, outcome->reason);
 }
 
 static void count_end(queue_metrics_t *queue, const change_t *change)

@@ -10,38 +10,11 @@
 #include <uthash.h>
 
 #include "broker/core/record.h"
+#include "common/histogram.h"
+#include "common/reasons.h"
 #include "reeve/error.h"
 
-enum { HISTOGRAM_BOUNDS = 16, METRIC_ERRORS = REEVE_ERR_CLOSED + 1 };
-
-/*  Observations by size. counts[i] are those up to the kind's bound i, not cumulated; the last ones
-    are beyond all bounds. */
-typedef struct histogram {
-    uint64_t counts[HISTOGRAM_BOUNDS + 1];
-    double sum;
-} histogram_t;
-
-/*  The bounds that a histogram is made with. */
-typedef enum histogram_kind {
-    HISTOGRAM_DURATION, /* of an attempt, seconds: 5 ms … 1 h */
-    HISTOGRAM_AGE,      /* waits and whole lives, seconds: 5 ms … 1 day */
-    HISTOGRAM_COMMIT,   /* of a transaction, seconds: 50 µs … 5 s */
-    HISTOGRAM_BATCH,    /* changes in a transaction: 1 … 32768 */
-} histogram_kind_t;
-
-/*  HISTOGRAM_BOUNDS ascending numbers. */
-const double *histogram_bounds(histogram_kind_t kind);
-void histogram_add(histogram_t *self, histogram_kind_t kind, double value);
-uint64_t histogram_count(const histogram_t *self);
-
-/*  A bounded list of counts by reason. */
-typedef struct reasons {
-    struct reason {
-        char *name;
-        uint64_t count;
-    } * items;
-    size_t count;
-} reasons_t;
+enum { METRIC_ERRORS = REEVE_ERR_CLOSED + 1 };
 
 /*  By task name. */
 typedef struct task_metrics {
@@ -79,9 +52,5 @@ void metrics_fini(metrics_t *self);
 void metrics_change(metrics_t *self, const change_t *change);
 /*  A transaction that is durable. */
 void metrics_commit(metrics_t *self, int64_t commit_us, uint64_t changes);
-
-/*  Deep copies, for snapshots. */
-reasons_t reasons_copy(const reasons_t *self);
-void reasons_fini(reasons_t *self);
 
 #endif

@@ -1,4 +1,4 @@
-/*  What is counted, at which bounds, and where names end up that are too many. */
+/*  What is counted, and where names end up that are too many. */
 
 #include "broker/metrics/metrics.h"
 #include "common/limits.h"
@@ -75,43 +75,6 @@ static uint64_t failures(const char *task_name, const char *reason)
         if (strcmp(found->failures.items[i].name, reason) == 0)
             return found->failures.items[i].count;
     return 0;
-}
-
-/* ---- histograms ----------------------------------------------------------------------------- */
-
-static void bounds_ascend(void **state)
-{
-    (void)state;
-    for (int kind = HISTOGRAM_DURATION; kind <= HISTOGRAM_BATCH; kind++)
-        for (size_t i = 1; i < HISTOGRAM_BOUNDS; i++)
-            assert_true(histogram_bounds((histogram_kind_t)kind)[i] >
-                        histogram_bounds((histogram_kind_t)kind)[i - 1]);
-}
-
-static void a_bound_is_in_its_own_bucket(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
-        histogram_t histogram = {0};
-        double bound = histogram_bounds(HISTOGRAM_AGE)[i];
-        histogram_add(&histogram, HISTOGRAM_AGE, bound);
-        histogram_add(&histogram, HISTOGRAM_AGE, bound * 1.0001);
-        assert_int_equal(histogram.counts[i], 1);
-        assert_int_equal(histogram.counts[i + 1], 1);
-        assert_int_equal(histogram_count(&histogram), 2);
-    }
-}
-
-static void sums_are_of_all_observations(void **state)
-{
-    (void)state;
-    histogram_t histogram = {0};
-    histogram_add(&histogram, HISTOGRAM_DURATION, 0);
-    histogram_add(&histogram, HISTOGRAM_DURATION, 1e6);
-    histogram_add(&histogram, HISTOGRAM_DURATION, 0.25);
-    assert_true(histogram.sum == 1000000.25);
-    assert_int_equal(histogram.counts[0], 1);
-    assert_int_equal(histogram.counts[HISTOGRAM_BOUNDS], 1);
 }
 
 static void a_commit_is_counted_by_its_time_and_its_size(void **state)
@@ -268,9 +231,6 @@ static void copies_are_deep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(bounds_ascend),
-        TEST(a_bound_is_in_its_own_bucket),
-        TEST(sums_are_of_all_observations),
         TEST(a_commit_is_counted_by_its_time_and_its_size),
         TEST(each_ending_is_counted_for_what_it_is),
         TEST(a_failure_that_is_followed_by_another_attempt_is_a_retry),

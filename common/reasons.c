@@ -1,0 +1,56 @@
+#include "common/reasons.h"
+
+#include <stdlib.h>
+
+#include "common/limits.h"
+#include "common/mem.h"
+
+static struct reason *find(reasons_t *self, slice_t name)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (slice_eq(slice_str(self->items[i].name), name))
+            return &self->items[i];
+    return NULL;
+}
+
+static struct reason *append(reasons_t *self, slice_t name)
+{
+    self->items = mem_realloc(self->items, (self->count + 1) * sizeof *self->items);
+    struct reason *reason = &self->items[self->count++];
+    *reason = (struct reason){mem_strndup(name.data, name.size), 0};
+    return reason;
+}
+
+bool reasons_add(reasons_t *self, slice_t name)
+{
+    if (name.size)
+        name.size = strnlen((const char *)name.data, name.size);
+    if (name.size == 0)
+        name = slice_str("unknown");
+    struct reason *reason = find(self, name);
+    bool full = reason == NULL && self->count >= LIMIT_METRIC_REASONS;
+    if (full) {
+        name = slice_str("other");
+        reason = find(self, name);
+    }
+    if (reason == NULL)
+        reason = append(self, name);
+    reason->count++;
+    return !full;
+}
+
+reasons_t reasons_copy(const reasons_t *self)
+{
+    reasons_t copy = {mem_alloc(self->count * sizeof *self->items), self->count};
+    for (size_t i = 0; i < self->count; i++)
+        copy.items[i] = (struct reason){mem_strdup(self->items[i].name), self->items[i].count};
+    return copy;
+}
+
+void reasons_fini(reasons_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        free(self->items[i].name);
+    free(self->items);
+    *self = (reasons_t){0};
+}
