@@ -209,11 +209,48 @@ char *document_explain(const reactor_t *self, const biography_t *biography, size
     return print(document);
 }
 
-/*  A list under way, and the time it is made at. */
+/* ---- what there is -------------------------------------------------------------------------- */
+
+/*  A store that failed is not among them: nobody is answered any more. */
+static const char *broker_state(const reactor_t *self)
+{
+    if (self->stop_signals > 0)
+        return "draining";
+    return self->disk_low ? "disk_low" : "ready";
+}
+
+char *document_broker(const reactor_t *self)
+{
+    core_totals_t totals = core_totals(self->core);
+    cJSON *document = cJSON_CreateObject();
+    cJSON_AddStringToObject(document, "version", REEVE_VERSION);
+    cJSON_AddStringToObject(document, "broker_id", self->identity.broker_id);
+    cJSON_AddNumberToObject(document, "epoch", (double)self->identity.epoch);
+    cJSON_AddStringToObject(document, "state", broker_state(self));
+    add_time(document, "now", self->wall_ms);
+    cJSON_AddNumberToObject(document, "uptime_s", (double)(self->now_ms - self->started_ms) / 1000);
+    cJSON_AddNumberToObject(document, "queues", (double)totals.queues);
+    cJSON_AddNumberToObject(document, "workers", (double)totals.workers);
+    return print(document);
+}
+
+/*  A list under way, the time it is made at, and what the broker counted. */
 typedef struct listing {
     cJSON *list;
     int64_t now_ms;
+    const reactor_t *reactor;
 } listing_t;
+
+/*  What happened in the queue since the broker was started; nothing yet where it is not counted. */
+static void add_totals(cJSON *object, const metrics_t *metrics, uint32_t queue_id)
+{
+    static const queue_metrics_t nothing;
+    const queue_metrics_t *counts =
+        queue_id < metrics->queue_capacity ? &metrics->queues[queue_id] : &nothing;
+    uint64_t finished = counts->succeeded + counts->failed + counts->cancelled + counts->expired;
+    cJSON_AddNumberToObject(object, "submitted_total", (double)counts->submitted);
+    cJSON_AddNumberToObject(object, "finished_total", (double)finished);
+}
 
 static void add_queue(const queue_stats_t *queue, void *arg)
 {
@@ -226,6 +263,7 @@ static void add_queue(const queue_stats_t *queue, void *arg)
     cJSON_AddNumberToObject(object, "dead", (double)queue->dead);
     cJSON_AddNumberToObject(object, "bytes", (double)queue->bytes);
     cJSON_AddNumberToObject(object, "workers", (double)queue->workers);
+    add_totals(object, &listing->reactor->metrics, queue->id);
     if (queue->oldest_ms)
         cJSON_AddNumberToObject(object, "oldest_age_s",
                                 (double)(listing->now_ms - queue->oldest_ms) / 1000);
@@ -234,7 +272,7 @@ static void add_queue(const queue_stats_t *queue, void *arg)
 
 char *document_queues(const reactor_t *self)
 {
-    listing_t listing = {cJSON_CreateArray(), self->wall_ms};
+    listing_t listing = {cJSON_CreateArray(), self->wall_ms, self};
     core_each_queue(self->core, add_queue, &listing);
     return print(listing.list);
 }
@@ -252,6 +290,9 @@ static void add_worker(const worker_stats_t *worker, void *arg)
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "worker", worker->name);
     cJSON_AddStringToObject(object, "protocol", protocol_name(worker->kind));
+    const peer_entry_t *peer = peers_find(&listing->reactor->peers, worker->peer);
+    if (peer && peer->address)
+        cJSON_AddStringToObject(object, "address", peer->address);
     cJSON *queues = cJSON_AddArrayToObject(object, "queues");
     for (size_t i = 0; i < worker->queue_count; i++)
         cJSON_AddItemToArray(queues, cJSON_CreateString(worker->queues[i]));
@@ -264,7 +305,7 @@ static void add_worker(const worker_stats_t *worker, void *arg)
 
 char *document_workers(const reactor_t *self)
 {
-    listing_t listing = {cJSON_CreateArray(), self->now_ms};
+    listing_t listing = {cJSON_CreateArray(), self->now_ms, self};
     core_each_worker(self->core, add_worker, &listing);
     return print(listing.list);
 }

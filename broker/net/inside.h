@@ -109,6 +109,9 @@ request_t *reactor_request(reactor_t *self, request_kind_t kind);
 void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind);
 void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, const char *detail);
 
+/*  Notes where the peer is that sent the message being taken. */
+void reactor_note_address(const reactor_t *self, peer_entry_t *peer);
+
 /*  The reason as logs and metrics have it. Static. */
 const char *refusal_name(refusal_t why);
 
@@ -161,6 +164,7 @@ const char *protocol_name(peer_kind_t kind);
 char *document_task(const reactor_t *self, const biography_t *biography);
 /*  The same, and what bears on when it will run: `ahead` tasks before it, its queue, its policy. */
 char *document_explain(const reactor_t *self, const biography_t *biography, size_t ahead);
+char *document_broker(const reactor_t *self);
 char *document_queues(const reactor_t *self);
 char *document_workers(const reactor_t *self);
 char *document_dead(const page_t *page);

@@ -108,6 +108,7 @@ static void worker_ready(reactor_t *self, peer_entry_t *peer, const mdp_message_
     for (size_t i = 0, at = 4; i < peer->id_size && i < 16; i++, at += 2)
         snprintf(name + at, 3, "%02x", peer->id[i]);
     peer->mdp_worker = true;
+    reactor_note_address(self, peer);
     peer->strays = 0;
     reactor_step(self,
                  &(event_t){.kind = EVENT_READY,

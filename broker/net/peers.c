@@ -13,6 +13,7 @@ void peers_forget(peers_t *self, peer_entry_t *peer)
 {
     HASH_DELETE(hh_id, self->by_id, peer);
     HASH_DELETE(hh_handle, self->by_handle, peer);
+    free(peer->address);
     wire_fini(&peer->deliver.buffer);
     wire_fini(&peer->confirm.buffer);
     wire_fini(&peer->settled.buffer);

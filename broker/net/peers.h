@@ -33,6 +33,7 @@ typedef struct peer_entry {
     bool delimiter;              /* it puts an empty frame before the header */
     bool said_hello, was_worker; /* of our own protocol */
     int strays;                  /* unknown tokens since the last known one or heartbeat */
+    char *address; /* where it connects from, for people; NULL where the transport does not tell */
     int64_t last_seen_ms;
     /* Batches of this turn, for peers of our own protocol. */
     bool dirty;

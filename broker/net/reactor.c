@@ -297,6 +297,19 @@ static int receive(reactor_t *self)
     return -1;
 }
 
+void reactor_note_address(const reactor_t *self, peer_entry_t *peer)
+{
+    /* Not of the frame with the routing id, which does not always have it. */
+    const char *address = zmq_msg_gets(&self->messages[1], "Peer-Address");
+    free(peer->address);
+    peer->address = NULL;
+    if (address == NULL || address[0] == '\0')
+        return;
+    /* Of a peer over ipc, libzmq tells "localhost:uid:gid:pid". */
+    size_t size = strncmp(address, "localhost:", 10) == 0 ? 9 : strlen(address);
+    peer->address = mem_strndup(address, size);
+}
+
 static void take_message(reactor_t *self, size_t count)
 {
     peer_entry_t *peer = peers_get(&self->peers, self->frames[0], self->now_ms);

@@ -217,6 +217,9 @@ static void on_query(reactor_t *self, peer_entry_t *peer, const wire_message_t *
     case WIRE_QUERY_WORKERS:
         send_document(self, peer, message->corr, document_workers(self), 0);
         break;
+    case WIRE_QUERY_BROKER:
+        send_document(self, peer, message->corr, document_broker(self), 0);
+        break;
     default:
         reeve_error(self, peer, message->corr, REEVE_ERR_UNSUPPORTED, "unknown query", 0);
     }
@@ -289,6 +292,7 @@ static void on_ready(reactor_t *self, peer_entry_t *peer, const wire_message_t *
     size_t held_count;
     held_t *held = take_held(self, peer, message, &held_count);
     peer->was_worker = true;
+    reactor_note_address(self, peer);
     reactor_step(self, &(event_t){.kind = EVENT_READY,
                                   .peer = peer->handle,
                                   .ready = {.kind = PEER_REEVE,

@@ -112,6 +112,7 @@ typedef enum reeve_query {
     REEVE_QUERY_WORKERS = 3,
     REEVE_QUERY_DEAD = 4,    /* queue (NULL: all), after, limit */
     REEVE_QUERY_EXPLAIN = 5, /* id: as TASK, and what bears on when the task will run */
+    REEVE_QUERY_BROKER = 6,  /* the broker itself: version, uptime, state */
 } reeve_query_t;
 
 /*  *json is the document (malloc'd, the caller frees it); *next the cursor for `after`, 0 at the end. */

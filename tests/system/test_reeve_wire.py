@@ -486,7 +486,7 @@ class Asking(WireTest):
         self.assertEqual(peer.error(), (wire.UNKNOWN_TASK, 6))
         peer.send("QUERY", corr=7, what=1)
         self.assertEqual(peer.error(), (wire.BAD_ID, 7))
-        for what in (0, 6, (1 << 32) - 1):
+        for what in (0, 7, (1 << 32) - 1):
             peer.send("QUERY", corr=8, what=what)
             self.assertEqual(peer.error(), (wire.UNSUPPORTED, 8))
 
@@ -567,6 +567,59 @@ class Asking(WireTest):
         document = ask(what=1, id="a")
         self.assertEqual(document["state"], "failed")
         self.assertEqual((document["error"], document["traceback"]), ("an error", "line\nline"))
+
+    def test_the_totals_of_a_queue_count_since_the_start(self):
+        broker = self.broker(defaults={"max-retries": 0})
+        client = self.peer(broker)
+
+        def totals():
+            client.send("QUERY", corr=9, what=2)
+            (queue,) = json.loads(client.expect("DOCUMENT")["json"])
+            return queue["submitted_total"], queue["finished_total"]
+
+        for corr, ident in enumerate(("good", "bad", "unwanted", "waits"), 1):
+            client.submit(ident, "q", corr=corr)
+        self.assertEqual(totals(), (4, 0))
+        worker = self.worker(broker)
+        for verdict in (SUCCEED, REJECT):
+            worker.settle(worker.delivery()["token"], verdict)
+            worker.expect("SETTLED")
+        self.assertEqual(totals(), (4, 2))
+        client.send("CANCEL", corr=5, id="unwanted")
+        client.expect("DONE")
+        self.assertEqual(totals(), (4, 3))
+        broker.restart()
+        client = self.peer(broker)
+        self.assertEqual(totals(), (0, 0))
+
+    def test_the_broker_tells_of_itself(self):
+        broker = self.broker()
+        peer = self.peer(broker, hello=False)
+        welcome = peer.hello()
+        peer.ready("w", "q", "p")
+
+        def ask():
+            peer.send("QUERY", corr=3, what=6)
+            return json.loads(peer.expect("DOCUMENT")["json"])
+
+        first = ask()
+        self.assertEqual(first["version"], welcome["version"].decode())
+        self.assertEqual((first["broker_id"], first["epoch"]),
+                         (welcome["broker_id"].decode(), welcome["epoch"]))
+        self.assertEqual((first["state"], first["queues"], first["workers"]), ("ready", 2, 1))
+        self.assertGreaterEqual(ask()["uptime_s"], first["uptime_s"])
+
+    def test_a_worker_is_shown_with_where_it_connects_from(self):
+        broker = self.broker()
+        self.worker(broker, name="tcp")
+        self.enterContext(ReevePeer(broker.ipc)).ready("ipc", "q")
+        for name in ("tcp", "ipc"):
+            broker.wait("worker_joined", worker_id=name)
+        client = self.peer(broker)
+        client.send("QUERY", corr=3, what=3)
+        workers = json.loads(client.expect("DOCUMENT")["json"])
+        self.assertEqual({w["worker"]: w["address"] for w in workers},
+                         {"tcp": "127.0.0.1", "ipc": "localhost"})
 
     def kill_tasks(self, broker, client, queue, count):
         """Makes dead letters q0, q1, …"""
