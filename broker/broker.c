@@ -198,6 +198,7 @@ int broker_run(config_t *config, int argc, char **argv)
     log_set_level(config->log_level);
     if (!log_open(config->log_to, problem, sizeof problem))
         return complain("cannot_log", problem, EX_CANTCREAT);
+    log_start_writer();
     block_signals();
     raise_descriptor_limit();
     if (sodium_init() < 0)
@@ -218,8 +219,10 @@ int broker_run(config_t *config, int argc, char **argv)
         log_event(LOG_INFO, "stopped", F_INT("exit_status", status),
                   F_INT("unwritten", (int64_t)unwritten));
         /* The writer may hang in the disk, and joining it with it. Nothing of this was confirmed. */
-        if (status == EX_OK && unwritten > 0)
+        if (status == EX_OK && unwritten > 0) {
+            log_stop_writer();
             _exit(EX_OK);
+        }
     }
     close_all(&self);
     return status;

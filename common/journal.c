@@ -6,12 +6,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
+
+#include "common/mem.h"
 
 enum { FIXED = 4, FIELDS_MAX = 32 };
 
@@ -20,49 +21,86 @@ bool journal_exists(void)
     return access("/run/systemd/journal/socket", W_OK) == 0;
 }
 
-/*  NAME=value, malloc'd. */
-static struct iovec entry(const char *name, slice_t value)
+/*  An entry is its NAME=value pairs, each behind its size (uint32_t), and a size of 0. */
+typedef struct encoder {
+    uint8_t *data;
+    size_t size, capacity;
+} encoder_t;
+
+static uint8_t *room(encoder_t *self, size_t size)
+{
+    if (self->capacity - self->size < size) {
+        self->capacity = (self->size + size) * 2;
+        self->data = mem_realloc(self->data, self->capacity);
+    }
+    self->size += size;
+    return self->data + self->size - size;
+}
+
+static void put_size(encoder_t *self, size_t size)
+{
+    uint32_t encoded = (uint32_t)size;
+    memcpy(room(self, sizeof encoded), &encoded, sizeof encoded);
+}
+
+static void put_pair(encoder_t *self, const char *name, slice_t value)
 {
     size_t name_size = strlen(name);
-    char *text = malloc(name_size + 1 + value.size);
-    if (text == NULL)
-        return (struct iovec){0};
+    put_size(self, name_size + 1 + value.size);
+    uint8_t *at = room(self, name_size + 1 + value.size);
     for (size_t i = 0; i < name_size; i++)
-        text[i] = (char)toupper((unsigned char)name[i]);
-    text[name_size] = '=';
+        at[i] = (uint8_t)toupper((unsigned char)name[i]);
+    at[name_size] = '=';
     if (value.size)
-        memcpy(text + name_size + 1, value.data, value.size);
-    return (struct iovec){text, name_size + 1 + value.size};
+        memcpy(at + name_size + 1, value.data, value.size);
 }
 
-static struct iovec field_entry(const log_field_t *field)
+static void put_field(encoder_t *self, const log_field_t *field)
 {
     char number[32];
-    if (field->kind == LOG_FIELD_STRING)
-        return entry(field->name, field->string);
-    if (field->kind == LOG_FIELD_INT)
-        snprintf(number, sizeof number, "%" PRId64, field->integer);
-    else
-        snprintf(number, sizeof number, "%.6g", field->number);
-    return entry(field->name, slice_str(number));
+    slice_t value = field->string;
+    if (field->kind != LOG_FIELD_STRING) {
+        if (field->kind == LOG_FIELD_INT)
+            snprintf(number, sizeof number, "%" PRId64, field->integer);
+        else
+            snprintf(number, sizeof number, "%.6g", field->number);
+        value = slice_str(number);
+    }
+    put_pair(self, field->name, value);
 }
 
-void journal_write(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
-                   size_t count)
+slice_t journal_entry(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
+                      size_t count)
 {
-    struct iovec entries[FIXED + FIELDS_MAX];
+    encoder_t entry = {0};
     char priority[8];
     snprintf(priority, sizeof priority, "%d", (int)level);
-    int used = 0;
-    entries[used++] = entry("message", line);
-    entries[used++] = entry("priority", slice_str(priority));
-    entries[used++] = entry("syslog_identifier", slice_str(program_invocation_short_name));
-    entries[used++] = entry("reeve_event", slice_str(event));
+    put_pair(&entry, "message", line);
+    put_pair(&entry, "priority", slice_str(priority));
+    put_pair(&entry, "syslog_identifier", slice_str(program_invocation_short_name));
+    put_pair(&entry, "reeve_event", slice_str(event));
     for (size_t i = 0; i < count && i < FIELDS_MAX; i++)
-        entries[used++] = field_entry(&fields[i]);
-    sd_journal_sendv(entries, used);
-    for (int i = 0; i < used; i++)
-        free(entries[i].iov_base);
+        put_field(&entry, &fields[i]);
+    put_size(&entry, 0);
+    return slice(entry.data, entry.size);
+}
+
+void journal_send(slice_t entries)
+{
+    struct iovec pairs[FIXED + FIELDS_MAX];
+    int count = 0;
+    for (size_t at = 0; at < entries.size;) {
+        uint32_t size;
+        memcpy(&size, entries.data + at, sizeof size);
+        at += sizeof size;
+        if (size > 0) {
+            pairs[count++] = (struct iovec){(void *)(entries.data + at), size};
+        } else {
+            sd_journal_sendv(pairs, count);
+            count = 0;
+        }
+        at += size;
+    }
 }
 
 #else
@@ -72,10 +110,16 @@ bool journal_exists(void)
     return false;
 }
 
-void journal_write(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
-                   size_t count)
+slice_t journal_entry(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
+                      size_t count)
 {
     (void)level, (void)event, (void)line, (void)fields, (void)count;
+    return slice(NULL, 0);
+}
+
+void journal_send(slice_t entries)
+{
+    (void)entries;
 }
 
 #endif

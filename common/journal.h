@@ -6,8 +6,11 @@
 #include "common/log.h"
 
 bool journal_exists(void);
-/*  One record: the line as MESSAGE, REEVE_EVENT, and each field under its name in capitals. */
-void journal_write(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
-                   size_t count);
+/*  One entry of the journal, encoded; the caller frees its data. It has the line as MESSAGE, REEVE_EVENT,
+    and each field under its name in capitals. */
+slice_t journal_entry(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
+                      size_t count);
+/*  Sends entries, encoded one behind the other. May block while the journal does not read. */
+void journal_send(slice_t entries);
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/journal.h"
 #include "common/json.h"
+#include "common/log_writer.h"
 #include "common/mem.h"
 #include "common/parse.h"
 
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,9 +321,9 @@ static void put_record(line_t *line, const record_t *record, bool colour)
     put_text(line, line->format == LOG_JSON ? "}\n" : "\n");
 }
 
-/*  One write: only a line that the descriptor did not take whole is continued. A log that cannot
-    be written is nothing the caller could act on. */
-static void write_line(int fd, const char *text, size_t size)
+/*  Only what the descriptor did not take whole is continued. A log that cannot be written is nothing
+    the caller could act on. */
+static void write_whole(int fd, const uint8_t *text, size_t size)
 {
     while (size > 0) {
         ssize_t written = write(fd, text, size);
@@ -332,6 +334,48 @@ static void write_line(int fd, const char *text, size_t size)
         text += written;
         size -= (size_t)written;
     }
+}
+
+/*  How much of the lines goes into one write: as many whole lines as a pipe takes at once, without those
+    of another process between them; or one that is longer. */
+static size_t write_size(slice_t lines)
+{
+    if (lines.size <= PIPE_BUF)
+        return lines.size;
+    const uint8_t *end = memrchr(lines.data, '\n', PIPE_BUF);
+    if (end == NULL)
+        end = memchr(lines.data, '\n', lines.size);
+    return (size_t)(end + 1 - lines.data);
+}
+
+static void deliver(slice_t records)
+{
+    if (log_journal) {
+        journal_send(records);
+        return;
+    }
+    while (records.size > 0) {
+        size_t size = write_size(records);
+        write_whole(log_fd, records.data, size);
+        records = slice(records.data + size, records.size - size);
+    }
+}
+
+static void tell_dropped(size_t records)
+{
+    log_event(LOG_WARN, "log_lines_dropped", F_INT("lines", (int64_t)records));
+}
+
+void log_start_writer(void)
+{
+    static const log_writer_calls_t calls = {.deliver = deliver, .dropped = tell_dropped};
+    if (log_writer_start(&calls))
+        atexit(log_writer_stop);
+}
+
+void log_stop_writer(void)
+{
+    log_writer_stop();
 }
 
 void log_line_add(log_line_t *line, log_field_t field)
@@ -355,10 +399,14 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
             line.longest_string > excess ? line.longest_string - excess : line.string_limit / 2;
         put_record(&line, &record, colour);
     }
+    slice_t text = slice(line.text, line.size);
+    slice_t entry =
+        log_journal ? journal_entry(level, event, slice(text.data, text.size - 1), fields, count)
+                    : text;
+    if (!log_writer_put(entry))
+        deliver(entry);
     if (log_journal)
-        journal_write(level, event, slice(line.text, line.size - 1), fields, count);
-    else
-        write_line(log_fd, line.text, line.size);
+        free((void *)entry.data);
     free(line.text);
     errno = saved_errno;
 }

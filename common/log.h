@@ -1,7 +1,7 @@
 /*  Structured log lines, one per event: JSON objects or logfmt.
 
-    A line is a level, a constant event name and fields; it is written with one write(2), so lines
-    of many threads and processes do not mix. The forms are JSON, an object per line, and logfmt.
+    A line is a level, a constant event name and fields; it is written whole, so lines of many threads and
+    processes do not mix. The forms are JSON, an object per line, and logfmt.
  */
 
 #ifndef REEVE_COMMON_LOG_H
@@ -47,6 +47,11 @@ bool log_open(const char *target, char *problem, size_t size);
 /*  Opens the file again under its name, after a rotation. True when there is none. Any thread may log
     meanwhile. */
 bool log_reopen(void);
+/*  From here on a thread writes the lines, and a reader that is slow or gone holds up nobody: what it does
+    not take in time is dropped, and log_lines_dropped tells how many lines that were. Call once; at exit
+    the lines are written, as far as they are taken within a second. Call log_stop_writer before _exit. */
+void log_start_writer(void);
+void log_stop_writer(void);
 bool log_enabled(log_level_t level);
 bool log_parse_level(const char *text, log_level_t *level);    /* debug info warn error */
 const char *log_level_name(log_level_t level);                 /* the same names; static */

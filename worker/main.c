@@ -39,6 +39,7 @@ static int run(const options_t *options)
     worker_name_make(made);
     log_set_format(options->log_format);
     log_set_level(options->log_level);
+    log_start_writer();
     set_signals();
     return runner_run(options, options->name ? options->name : made);
 }

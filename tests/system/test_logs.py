@@ -2,8 +2,10 @@
 
 import json
 import signal
+import subprocess
 
 import mdp_harness as harness
+from mdp_harness import PATIENCE_S
 from programs import ProgramTest
 from reeve_peer import ReevePeer
 
@@ -178,6 +180,56 @@ class File(LogTest):
         program.stop()
         self.assertEqual(events(path)[-1], "stopped")
         self.assertEqual(program.log.lines, [])
+
+
+class UnreadPipe(LogTest):
+    """Nobody reads the broker's stderr after its start; it has room for some 64 KiB."""
+
+    TASKS, BATCH = 10_000, 500
+
+    def setUp(self):
+        super().setUp()
+        config = self.file(
+            "broker.conf",
+            f'broker\n    bind = "ipc://{self.home}/b"\n    db = "{self.home}/reeve.db"\n'
+            "    http = off\n    log-format = json\n    log-task-rate = 1000000\n",
+        )
+        command = [harness.BUILD / "broker/reeve-broker", "--config", config]
+        self.broker = subprocess.Popen(command, stderr=subprocess.PIPE)
+        self.addCleanup(self.broker.stderr.close)
+        self.addCleanup(self.broker.wait)
+        self.addCleanup(self.broker.kill)
+        while json.loads(self.broker.stderr.readline())["event"] != "ready":
+            pass
+
+    def submit_all(self):
+        client = self.enterContext(ReevePeer(f"ipc://{self.home}/b"))
+        client.hello()
+        for first in range(0, self.TASKS, self.BATCH):
+            names = [f"t{number}" for number in range(first, first + self.BATCH)]
+            task = {"queue": "q", "task_name": "job", "body": "{}"}
+            client.send("SUBMIT", first=first + 1, task=[{**task, "id": name} for name in names])
+            client.expect("CONFIRM")
+
+    def test_the_broker_answers_and_tells_how_many_lines_it_dropped(self):
+        self.submit_all()
+        lines = map(json.loads, self.broker.stderr)
+        events = []
+        dropped = 0
+        while not dropped:
+            line = next(lines)
+            events.append(line["event"])
+            if line["event"] == "log_lines_dropped":
+                dropped = line["lines"]
+        self.broker.terminate()
+        events += [line["event"] for line in lines]
+        self.assertEqual(self.broker.wait(PATIENCE_S), 0)
+        self.assertEqual(events.count("task_enqueued") + dropped, self.TASKS)
+
+    def test_the_broker_ends(self):
+        self.submit_all()
+        self.broker.terminate()
+        self.assertEqual(self.broker.wait(PATIENCE_S), 0)
 
 
 harness.main()

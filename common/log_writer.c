@@ -1,0 +1,128 @@
+#include "common/log_writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/mem.h"
+
+enum { STOP_PATIENCE_S = 1 };
+
+typedef struct buffer {
+    uint8_t *data;
+    size_t size, capacity;
+} buffer_t;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* filled, stopping or finished */
+    pthread_t thread;
+    const log_writer_calls_t *calls;
+    buffer_t filling;
+    size_t dropped; /* records, since the last that was taken */
+    bool running, waiting, stopping, finished;
+} writer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void append(buffer_t *buffer, slice_t record)
+{
+    if (buffer->capacity - buffer->size < record.size) {
+        buffer->capacity = (buffer->size + record.size) * 2;
+        buffer->data = mem_realloc(buffer->data, buffer->capacity);
+    }
+    memcpy(buffer->data + buffer->size, record.data, record.size);
+    buffer->size += record.size;
+}
+
+bool log_writer_put(slice_t record)
+{
+    pthread_mutex_lock(&writer.lock);
+    bool running = writer.running;
+    if (running && writer.filling.size + record.size > LOG_WRITER_BYTES)
+        writer.dropped++;
+    else if (running)
+        append(&writer.filling, record);
+    if (running && writer.waiting)
+        pthread_cond_broadcast(&writer.changed);
+    pthread_mutex_unlock(&writer.lock);
+    return running;
+}
+
+/*  Exchanges the empty buffer for what was put. False when there will be no more. */
+static bool take(buffer_t *batch, size_t *dropped)
+{
+    batch->size = 0;
+    pthread_mutex_lock(&writer.lock);
+    writer.waiting = true;
+    while (writer.filling.size == 0 && !writer.stopping)
+        pthread_cond_wait(&writer.changed, &writer.lock);
+    writer.waiting = false;
+    buffer_t filled = writer.filling;
+    writer.filling = *batch;
+    *batch = filled;
+    *dropped = writer.dropped;
+    writer.dropped = 0;
+    pthread_mutex_unlock(&writer.lock);
+    return batch->size > 0;
+}
+
+static void *run(void *arg)
+{
+    (void)arg;
+    buffer_t batch = {0};
+    size_t dropped;
+    while (take(&batch, &dropped)) {
+        writer.calls->deliver(slice(batch.data, batch.size));
+        if (dropped)
+            writer.calls->dropped(dropped);
+    }
+    free(batch.data);
+    pthread_mutex_lock(&writer.lock);
+    writer.finished = true;
+    pthread_cond_broadcast(&writer.changed);
+    pthread_mutex_unlock(&writer.lock);
+    return NULL;
+}
+
+bool log_writer_start(const log_writer_calls_t *calls)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&writer.changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    writer.calls = calls;
+    writer.running = pthread_create(&writer.thread, NULL, run, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return writer.running;
+}
+
+void log_writer_stop(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_PATIENCE_S;
+
+    pthread_mutex_lock(&writer.lock);
+    bool was_running = writer.running;
+    writer.running = false;
+    writer.stopping = true;
+    if (was_running)
+        pthread_cond_broadcast(&writer.changed);
+    while (was_running && !writer.finished &&
+           pthread_cond_timedwait(&writer.changed, &writer.lock, &until) != ETIMEDOUT)
+        ;
+    bool finished = was_running && writer.finished;
+    pthread_mutex_unlock(&writer.lock);
+    if (finished) {
+        pthread_join(writer.thread, NULL);
+        free(writer.filling.data);
+        writer.filling = (buffer_t){0};
+    } else if (was_running)
+        pthread_detach(writer.thread);
+}
