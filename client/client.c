@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "client/encode.h"
@@ -29,10 +31,14 @@ enum {
     TURN_FRAMES = 64, /* frames received before events are looked at */
 };
 
+/*  What ended a wait. */
+typedef enum wake { WAKE_DUE, WAKE_SIGNAL, WAKE_INTERRUPT } wake_t;
+
 struct reeve_client {
     char *broker;
     int64_t request_timeout_ms;
     void *context, *socket, *monitor; /* monitor: tells of lost connections */
+    int interrupt_fd;                 /* eventfd of reeve_client_interrupt */
     client_session_t *session;
     uuid7_t ids;
     wire_buffer_t body; /* scratch of reeve_submit */
@@ -169,9 +175,8 @@ static void turn(reeve_client_t *self)
     send_frames(self);
 }
 
-/*  Waits for the socket or the session's next deadline, up to `until_ms`. False when a signal came.
- */
-static bool wait_turn(reeve_client_t *self, int64_t until_ms)
+/*  Waits for the socket or the session's next deadline, up to `until_ms`. */
+static wake_t wait_turn(reeve_client_t *self, int64_t until_ms)
 {
     int64_t now_ms = clock_mono_ms();
     int64_t due_ms = client_session_deadline(self->session, now_ms);
@@ -184,8 +189,8 @@ static bool wait_turn(reeve_client_t *self, int64_t until_ms)
         wait_ms = 3600000;
 
     slice_t frame;
-    zmq_pollitem_t items[2];
-    int count = 0;
+    zmq_pollitem_t items[3] = {{NULL, self->interrupt_fd, ZMQ_POLLIN, 0}};
+    int count = 1;
     if (self->socket != NULL) {
         bool to_send = client_session_next_frame(self->session, now_ms, &frame);
         short events = (short)(to_send ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN);
@@ -193,7 +198,11 @@ static bool wait_turn(reeve_client_t *self, int64_t until_ms)
     }
     if (self->monitor != NULL)
         items[count++] = (zmq_pollitem_t){self->monitor, 0, ZMQ_POLLIN, 0};
-    return zmq_poll(items, count, (long)wait_ms) >= 0 || errno != EINTR;
+    if (zmq_poll(items, count, (long)wait_ms) < 0)
+        return errno == EINTR ? WAKE_SIGNAL : WAKE_DUE;
+    uint64_t times;
+    return items[0].revents && read(self->interrupt_fd, &times, sizeof times) > 0 ? WAKE_INTERRUPT
+                                                                                  : WAKE_DUE;
 }
 
 /*  -- The handle ------------------------------------------------------------------------------- */
@@ -228,8 +237,9 @@ reeve_client_t *reeve_client_new(const reeve_client_options_t *options)
     self->error_text = mem_strdup("");
     self->session = client_session_new(&config, clock_mono_ms());
     uuid7_init(&self->ids);
+    self->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->context = zmq_ctx_new();
-    if (self->context == NULL || open_socket(self) != 0) {
+    if (self->interrupt_fd < 0 || self->context == NULL || open_socket(self) != 0) {
         int reason = errno;
         reeve_client_destroy(&self);
         errno = reason;
@@ -245,12 +255,23 @@ void reeve_client_destroy(reeve_client_t **self_p)
     close_socket(self);
     if (self->context != NULL)
         zmq_ctx_term(self->context);
+    if (self->interrupt_fd >= 0)
+        close(self->interrupt_fd);
     client_session_destroy(&self->session);
     wire_fini(&self->body);
     free(self->broker);
     free(self->error_text);
     free(self);
     *self_p = NULL;
+}
+
+void reeve_client_interrupt(reeve_client_t *self)
+{
+    int saved = errno; /* for the sake of who is in a signal handler */
+    uint64_t once = 1;
+    ssize_t written = write(self->interrupt_fd, &once, sizeof once);
+    (void)written; /* it fails only when interrupts enough are there */
+    errno = saved;
 }
 
 static void set_error_text(reeve_client_t *self, const char *text)
@@ -367,7 +388,7 @@ int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *e
             return 1;
         if (take_alarm(self, error))
             return -1;
-        if (clock_mono_ms() >= until_ms || !wait_turn(self, until_ms))
+        if (clock_mono_ms() >= until_ms || wait_turn(self, until_ms) != WAKE_DUE)
             return 0;
     }
 }
@@ -392,11 +413,12 @@ static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *re
         }
         if (!take_alarm(self, error) && clock_mono_ms() >= until_ms)
             *error = REEVE_ERR_TIMED_OUT;
+        else if (*error == REEVE_ERR_OK && wait_turn(self, until_ms) == WAKE_INTERRUPT)
+            *error = REEVE_ERR_CLOSED;
         if (*error != REEVE_ERR_OK) {
             client_session_forget_request(self->session);
             return NULL;
         }
-        wait_turn(self, until_ms);
     }
 }
 

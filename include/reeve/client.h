@@ -95,6 +95,11 @@ void reeve_client_flush(reeve_client_t *self);
 int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *event,
                       reeve_error_t *error);
 
+/*  Ends the wait that the handle's thread is in, or else its next one: reeve_client_poll returns 0,
+    a request fails with REEVE_ERR_CLOSED. Any thread, and from signal handlers; the one function of
+    a handle of which this is true. */
+void reeve_client_interrupt(reeve_client_t *self);
+
 /*  Unconfirmed submissions, and waits whose outcome has not come. */
 size_t reeve_client_unconfirmed(const reeve_client_t *self);
 size_t reeve_client_waiting(const reeve_client_t *self);
