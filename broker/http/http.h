@@ -1,9 +1,5 @@
-/*  The HTTP side: health and metrics, served by libmicrohttpd's own thread from what the reactor
-    publishes; never the core.
-
-        GET /livez    200 while the process runs
-        GET /readyz   200, or 503 with one word: starting, draining, store_failed, disk_low
-        GET /metrics  for Prometheus; OpenMetrics where Accept asks for it */
+/*  The HTTP side of the broker: the common server's pages, made of what the reactor publishes; never
+    the core. /readyz says starting, draining, store_failed or disk_low while it is not ready. */
 
 #ifndef REEVE_BROKER_HTTP_HTTP_H
 #define REEVE_BROKER_HTTP_HTTP_H

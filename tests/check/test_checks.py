@@ -68,6 +68,11 @@ class Includes(Tree):
     def test_http_may_not_include_the_core(self):
         self.assert_refused("broker/http/http.c", '"broker/core/core.h"')
 
+    def test_only_the_http_server_knows_its_library(self):
+        self.assert_fine("common/http/server.c", "<microhttpd.h>")
+        self.assert_refused("broker/http/http.c", "<microhttpd.h>")
+        self.assert_refused("worker/worker.c", "<microhttpd.h>")
+
     def test_a_client_may_not_include_the_broker(self):
         self.assert_refused("client/main.c", '"broker/net/peers.h"')
 
