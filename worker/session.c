@@ -61,6 +61,7 @@ struct session {
     reeve_delivery_t *gone;   /* REVOKED ones shown, until the user lets go of them */
     size_t unconfirmed;
     uint64_t next_corr;
+    reeve_worker_stats_t stats;
 
     reeve_problem_fn *on_problem;
     void *problem_argument;
@@ -300,6 +301,7 @@ static void handle_welcome(worker_session_t *self, const wire_message_t *message
         self->max_batch = message->max_batch;
     self->epoch = message->epoch;
     self->phase = REGISTERED;
+    self->stats.connects++;
     self->ready_due = true;
     self->prefetch_due = self->heartbeat_due = self->hello_due = false;
     self->heartbeat_ms = now_ms + self->heartbeat_interval_ms;
@@ -327,6 +329,7 @@ static void handle_deliver(worker_session_t *self, const wire_message_t *message
         HASH_ADD_KEYPTR(hh, self->held, delivery->token_bytes.data, delivery->token_bytes.size,
                         delivery);
         DL_APPEND(self->events, delivery);
+        self->stats.deliveries++;
     }
 }
 
@@ -344,12 +347,24 @@ static void forget_settled(worker_session_t *self, reeve_delivery_t *delivery)
 
 static void tell_problem(worker_session_t *self, const char *task_id, uint64_t code, slice_t text)
 {
+    if (task_id != NULL)
+        self->stats.settlements_refused++;
     if (self->on_problem == NULL)
         return;
     char *copy = mem_strndup(text.data, text.size);
     self->on_problem(self->problem_argument, task_id, (reeve_error_t)clamp(code, 0, INT32_MAX),
                      copy);
     free(copy);
+}
+
+static void count_revoked(worker_session_t *self, uint64_t cause)
+{
+    if (cause == WIRE_REVOKED_CANCELLED)
+        self->stats.cancelled++;
+    else if (cause == WIRE_REVOKED_TIMEOUT)
+        self->stats.timed_out++;
+    else
+        self->stats.lost++;
 }
 
 static void handle_revoke(worker_session_t *self, const wire_message_t *message)
@@ -362,11 +377,14 @@ static void handle_revoke(worker_session_t *self, const wire_message_t *message)
             continue;
         if (delivery->state == DELIVERY_SETTLED) {
             /* After a repetition it may well be our own settlement that ended the attempt. */
-            if (!delivery->resent)
+            if (!delivery->resent) {
+                count_revoked(self, wire.cause);
                 tell_problem(self, delivery->id, REEVE_ERR_STALE_ATTEMPT, slice_str(lost));
+            }
             forget_settled(self, delivery);
             continue;
         }
+        count_revoked(self, wire.cause);
         HASH_DELETE(hh, self->held, delivery);
         set_extend_due(self, delivery, false);
         if (delivery->state == DELIVERY_ARRIVED) {
@@ -467,7 +485,10 @@ static void dispatch(worker_session_t *self, const wire_message_t *message, int6
     case WIRE_REVOKE:
         handle_revoke(self, message);
         break;
-    default: /* HEARTBEAT said all by arriving; answers to clients are not for us */
+    case WIRE_HEARTBEAT: /* said all by arriving */
+        self->stats.heartbeats_received++;
+        break;
+    default: /* answers to clients are not for us */
         break;
     }
 }
@@ -600,6 +621,7 @@ static void put_heartbeat(worker_session_t *self, int64_t now_ms)
     wire_begin(&self->buffer, WIRE_HEARTBEAT);
     put_all_held(self, WIRE_HEARTBEAT, now_ms);
     self->heartbeat_due = false;
+    self->stats.heartbeats_sent++;
 }
 
 static void put_goodbye(worker_session_t *self)
@@ -730,6 +752,11 @@ size_t worker_session_held(const worker_session_t *self)
 size_t worker_session_unconfirmed(const worker_session_t *self)
 {
     return self->unconfirmed;
+}
+
+reeve_worker_stats_t worker_session_stats(const worker_session_t *self)
+{
+    return self->stats;
 }
 
 bool worker_session_connected(const worker_session_t *self)

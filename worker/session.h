@@ -70,6 +70,7 @@ void worker_session_on_problem(worker_session_t *self, reeve_problem_fn *callbac
 void worker_session_on_settled(worker_session_t *self, reeve_settled_fn *callback, void *argument);
 size_t worker_session_held(const worker_session_t *self);
 size_t worker_session_unconfirmed(const worker_session_t *self);
+reeve_worker_stats_t worker_session_stats(const worker_session_t *self);
 bool worker_session_connected(const worker_session_t *self);
 
 #endif

@@ -212,6 +212,11 @@ size_t reeve_worker_unconfirmed(const reeve_worker_t *self)
     return worker_session_unconfirmed(self->session);
 }
 
+reeve_worker_stats_t reeve_worker_stats(const reeve_worker_t *self)
+{
+    return worker_session_stats(self->session);
+}
+
 bool reeve_worker_connected(const reeve_worker_t *self)
 {
     return worker_session_connected(self->session);

@@ -101,6 +101,17 @@ void reeve_extend(reeve_worker_t *self, const reeve_delivery_t *delivery, int64_
 void reeve_worker_set_prefetch(reeve_worker_t *self, uint32_t prefetch);
 size_t reeve_worker_held(const reeve_worker_t *self);        /* deliveries not settled */
 size_t reeve_worker_unconfirmed(const reeve_worker_t *self); /* settlements not confirmed */
+/*  What a handle has counted since it was made. */
+typedef struct reeve_worker_stats {
+    uint64_t
+        connects; /* how often it registered with the broker: all but the first are reconnects */
+    uint64_t heartbeats_sent, heartbeats_received;
+    uint64_t deliveries; /* attempts that arrived */
+    uint64_t cancelled, lost,
+        timed_out;                /* of them, those that the broker took back, by its cause */
+    uint64_t settlements_refused; /* as reeve_worker_on_problem tells them */
+} reeve_worker_stats_t;
+reeve_worker_stats_t reeve_worker_stats(const reeve_worker_t *self);
 /*  Whether a WELCOME came on the present connection. */
 bool reeve_worker_connected(const reeve_worker_t *self);
 /*  Says goodbye so that the broker gives what is held to others at once; then destroy. */

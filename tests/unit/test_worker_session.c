@@ -193,13 +193,18 @@ static void hear_settled(story_t *story, uint64_t first, uint64_t count)
     hear(story);
 }
 
-static void hear_revoke(story_t *story, const char *token)
+static void hear_revoke_for(story_t *story, const char *token, uint32_t cause)
 {
-    wire_revoked_t revoked = {.token = slice_str(token), .cause = WIRE_REVOKED_CANCELLED};
+    wire_revoked_t revoked = {.token = slice_str(token), .cause = cause};
     wire_reset(&story->pen);
     wire_begin(&story->pen, WIRE_REVOKE);
     wire_put_revoked(&story->pen, &revoked);
     hear(story);
+}
+
+static void hear_revoke(story_t *story, const char *token)
+{
+    hear_revoke_for(story, token, WIRE_REVOKED_CANCELLED);
 }
 
 /* ---- steps of stories -------------------------------------------------------------------------
@@ -388,6 +393,26 @@ static void heartbeats_come_in_the_broker_s_interval_and_name_all_held(void **st
     expect_silence(story);
 }
 
+static void connects_and_heartbeats_are_counted(void **state)
+{
+    story_t *story = *state;
+    connect_worker(story);
+    hear_welcome(story, 1);
+    assert_int_equal(worker_session_stats(story->session).connects, 1);
+    hear_message(story, (wire_message_t){.command = WIRE_HEARTBEAT});
+    hear_message(story, (wire_message_t){.command = WIRE_HEARTBEAT});
+    tick(story, HEARTBEAT);
+    expect_said(story, WIRE_HEARTBEAT);
+    expect_silence(story);
+    hear_error(story, 0, REEVE_ERR_NOT_READY);
+    expect_said(story, WIRE_HELLO);
+    register_worker(story, 1);
+    reeve_worker_stats_t stats = worker_session_stats(story->session);
+    assert_int_equal(stats.connects, 2);
+    assert_int_equal(stats.heartbeats_received, 2);
+    assert_int_equal(stats.heartbeats_sent, 1);
+}
+
 static void frames_that_are_not_of_the_protocol_are_reported_and_ignored(void **state)
 {
     story_t *story = *state;
@@ -471,6 +496,29 @@ static void a_revoked_delivery_may_be_dropped_before_it_was_shown(void **state)
     worker_session_drop(story->session, &delivery);
     assert_null(delivery);
     assert_false(worker_session_next_event(story->session, &delivery, &revoked));
+}
+
+static void what_the_broker_takes_back_is_counted_by_its_cause(void **state)
+{
+    enum { UNHEARD_OF = 99 };
+    story_t *story = *state;
+    connect_worker(story);
+    take_new(story, "t1");
+    take_new(story, "t2");
+    take_new(story, "t3");
+    hear_deliver(story, "t3");
+    hear_deliver(story, "t4");
+    hear_revoke_for(story, "t1", WIRE_REVOKED_CANCELLED);
+    hear_revoke_for(story, "t2", WIRE_REVOKED_TIMEOUT);
+    hear_revoke_for(story, "t3", WIRE_REVOKED_STALE);
+    hear_revoke_for(story, "t4", UNHEARD_OF);
+    hear_revoke_for(story, "none", WIRE_REVOKED_CANCELLED);
+    reeve_worker_stats_t stats = worker_session_stats(story->session);
+    assert_int_equal(stats.deliveries, 4);
+    assert_int_equal(stats.cancelled, 1);
+    assert_int_equal(stats.timed_out, 1);
+    assert_int_equal(stats.lost, 2);
+    assert_int_equal(stats.settlements_refused, 0);
 }
 
 /* ---- settlements ------------------------------------------------------------------------------
@@ -566,6 +614,7 @@ static void a_settlement_without_answer_is_sent_again(void **state)
     hear_error(story, 2, REEVE_ERR_STALE_ATTEMPT);
     assert_int_equal(worker_session_unconfirmed(story->session), 0);
     assert_int_equal(story->problems, 0);
+    assert_int_equal(worker_session_stats(story->session).settlements_refused, 0);
 }
 
 static void a_stale_settlement_is_reported_and_forgotten(void **state)
@@ -603,6 +652,8 @@ static void a_settlement_revoked_before_its_confirm_is_reported_and_forgotten(vo
     hear_revoke(story, "sent");
     assert_int_equal(worker_session_unconfirmed(story->session), 0);
     assert_int_equal(story->problems, 2);
+    assert_int_equal(worker_session_stats(story->session).settlements_refused, 2);
+    assert_int_equal(worker_session_stats(story->session).cancelled, 2);
     hear_settled(story, 1, 1);
 }
 
@@ -730,12 +781,14 @@ int main(void)
         STORY(a_broker_that_says_goodbye_is_left_and_tried_again),
         STORY(a_broker_that_forgot_us_is_told_all_again_on_the_same_connection),
         STORY(heartbeats_come_in_the_broker_s_interval_and_name_all_held),
+        STORY(connects_and_heartbeats_are_counted),
         STORY(frames_that_are_not_of_the_protocol_are_reported_and_ignored),
         STORY(a_delivery_shows_its_task),
         STORY(an_attempt_delivered_twice_is_shown_once),
         STORY(a_revoked_delivery_is_shown_again_and_not_settled),
         STORY(a_delivery_revoked_before_it_was_taken_is_never_shown),
         STORY(a_revoked_delivery_may_be_dropped_before_it_was_shown),
+        STORY(what_the_broker_takes_back_is_counted_by_its_cause),
         STORY(settlements_made_together_travel_in_one_message),
         STORY(a_message_of_settlements_stays_small),
         STORY(a_settled_task_is_held_until_its_settlement_is_confirmed),
