@@ -165,13 +165,22 @@ static void time_out(core_t *core, task_t *task)
     worker_expel_mdp(core, worker);
 }
 
+/*  The delivery waits for the disk, and the clocks with it. So does the grace of a worker that fell
+    silent meanwhile: it will get the delivery if it is there, and must not get the task twice. */
+static void wait_for_disk(const core_t *core, task_t *task)
+{
+    if (task->holder)
+        start_clocks(core, task);
+    else
+        task->lease_until_ms = core->now_ms + core->config.grace_ms;
+}
+
 void lease_check(core_t *core)
 {
     task_t *task, *next;
     DL_FOREACH_SAFE (core->leases, task, next) {
-        if (task->holder && task->last_change > core->durable) {
-            /* The delivery waits for the disk, and the clocks with it. */
-            start_clocks(core, task);
+        if (task->last_change > core->durable) {
+            wait_for_disk(core, task);
         } else if (task->deadline_ms <= core->now_ms) {
             time_out(core, task);
         } else if (task->lease_until_ms <= core->now_ms) {

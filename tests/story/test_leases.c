@@ -309,6 +309,26 @@ static void a_slow_disk_is_no_dead_worker(void **state)
     world_destroy(&w);
 }
 
+static void
+a_worker_that_was_silent_while_its_delivery_waited_for_the_disk_gets_it_once(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready(w, "w", "q", 1);
+    w->held = true;
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_mute(w, "w");
+    world_advance(w, 30000); /* past its liveness and grace */
+    world_ready(w, "w", "q", 1);
+    world_commit(w);
+    EXPECT(w, "client confirm a", "w deliver a #1");
+    world_ack(w, "w", "a", 1);
+    world_commit(w);
+    EXPECT(w, "w settled a#1");
+    assert_string_equal(world_history(w, "a"), "success a=1 f=0 d=0");
+    world_destroy(&w);
+}
+
 static void a_lease_that_a_heartbeat_brings_back_takes_up_room(void **state)
 {
     (void)state;
@@ -388,6 +408,8 @@ int main(void)
         cmocka_unit_test(a_released_task_goes_back_to_its_place_and_is_not_counted),
         cmocka_unit_test(a_worker_that_says_goodbye_releases_what_it_holds),
         cmocka_unit_test(a_slow_disk_is_no_dead_worker),
+        cmocka_unit_test(
+            a_worker_that_was_silent_while_its_delivery_waited_for_the_disk_gets_it_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
