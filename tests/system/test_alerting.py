@@ -1,30 +1,17 @@
 """The shipped alerts from a broker to a webhook, through Prometheus and Alertmanager as they are.
 
-Usage: test_alerting.py BUILD_DIR. The rules are those that are shipped, but for their times, which are
-scaled down in a copy.
+Usage: test_alerting.py BUILD_DIR
 """
 
 import http.server
 import json
 import queue
-import re
-import subprocess
 import threading
-from pathlib import Path
 
 import mdp_harness as harness
-from programs import ProgramTest
-from reeve_peer import ReevePeer
+from monitoring import MonitoredTest
 
-RULES = Path(__file__).resolve().parents[2] / "deploy/prometheus/reeve-alerts.yml"
-SCALED = {r"for: \d+m": "for: 1s", r"\[\d+m\]": "[10s]"}
 FAIL = 2
-PROMETHEUS = """
-global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
-rule_files: [rules.yml]
-scrape_configs: [{job_name: reeve, static_configs: [{targets: ["%s"]}]}]
-alerting: {alertmanagers: [{static_configs: [{targets: ["%s"]}]}]}
-"""
 ALERTMANAGER = """
 route: {receiver: test, group_by: [...], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}
 receivers: [{name: test, webhook_configs: [{url: "%s", send_resolved: true}]}]
@@ -67,58 +54,19 @@ class Webhook:
                 return alert
 
 
-class Alerting(ProgramTest):
-    def server(self, *command):
-        """Starts one that tells its address in its log; returns the address."""
-        log = self.file(f"{command[0]}.log", "")
-        with log.open("w") as stream:
-            process = subprocess.Popen(
-                list(map(str, command)), stderr=stream, stdout=subprocess.DEVNULL
-            )
-        self.addCleanup(self.end, process)
-        listening = self.eventually(
-            lambda: re.search(r'msg="Listening on" address=(\S+)', log.read_text()),
-            f"{command[0]} does not listen",
-        )
-        return listening[1]
-
-    @staticmethod
-    def end(process):
-        process.terminate()
-        try:
-            process.wait(harness.PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
+class Alerting(MonitoredTest):
     def watched(self, **defaults):
         """A broker that is watched; returns it and the webhook."""
-        broker = self.broker({"http": "127.0.0.1:0"}, defaults)
-        port = broker.wait("serving_http")["port"]
+        broker, target = self.served(**defaults)
         webhook = Webhook()
         self.addCleanup(webhook.close)
-        rules = RULES.read_text()
-        for pattern, replacement in SCALED.items():
-            rules, count = re.subn(pattern, replacement, rules)
-            self.assertGreater(count, 0, pattern)
-        self.file("rules.yml", rules)
         alertmanager = self.server(
             *("prometheus-alertmanager", "--web.listen-address=127.0.0.1:0"),
             *("--cluster.listen-address=", f"--storage.path={self.file('alertmanager')}"),
             f"--config.file={self.file('alertmanager.yml', ALERTMANAGER % webhook.url)}",
         )
-        config = PROMETHEUS % (f"127.0.0.1:{port}", alertmanager)
-        self.server(
-            *("prometheus", "--web.listen-address=127.0.0.1:0"),
-            f"--storage.tsdb.path={self.file('prometheus')}",
-            f"--config.file={self.file('prometheus.yml', config)}",
-        )
+        self.prometheus(target, alertmanager)
         return broker, webhook
-
-    def peer(self, broker):
-        peer = self.enterContext(ReevePeer(broker.tcp))
-        peer.hello()
-        return peer
 
     def test_a_backlog_fires_and_resolves(self):
         broker, webhook = self.watched()
