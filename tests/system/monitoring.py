@@ -61,11 +61,14 @@ class MonitoredTest(ProgramTest):
             self.assertGreater(count, 0, pattern)
         self.file("rules.yml", rules)
         config = PROMETHEUS % target + (ALERTING % alertmanager if alertmanager else "")
-        return self.server(
+        address = self.server(
             *("prometheus", "--web.listen-address=127.0.0.1:0"),
             f"--storage.tsdb.path={self.file('prometheus')}",
             f"--config.file={self.file('prometheus.yml', config)}",
         )
+        log = self.file("prometheus.log")
+        self.eventually(lambda: "Server is ready" in log.read_text(), "Prometheus is not ready")
+        return address
 
     def peer(self, broker):
         peer = self.enterContext(ReevePeer(broker.tcp))
