@@ -5,7 +5,10 @@ the first three metrics and their labels are a promise; nothing here is to be re
 """
 
 import http.client
+import json
+import re
 import threading
+from pathlib import Path
 
 import mdp_harness as harness
 import reeve_peer as wire
@@ -13,6 +16,7 @@ from programs import ProgramTest
 from reeve_peer import ReevePeer
 from scrape import OPENMETRICS, fetch, promtool
 
+ROOT = Path(__file__).resolve().parents[2]
 SUCCEED, FAIL, REJECT, RELEASE = 1, 2, 3, 4
 AWKWARD = 'the "quick"\\n br\\own fuchs für 5 €'
 TASK_NAMES, QUEUES, REASONS = 500, 1000, 32
@@ -394,6 +398,45 @@ class Form(MetricsTest):
             answer, _ = ask(method, "/metrics")
             self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, HEAD"))
         self.assertEqual(fetch(f"{url}/metrics").value("task_queue_length", queue="q"), None)
+
+
+class Documents(MetricsTest):
+    """What is served, what the manual tells of, and what the dashboard shows are the same."""
+
+    def setUp(self):
+        super().setUp()
+        broker, url = self.serving({"log-task-rate": 0}, {"max-retries": 1})
+        client, worker = self.peer(broker), self.worker(broker, "q")
+        client.submit("a", "q")
+        self.work(worker, FAIL)
+        self.work(worker)
+        client.send("SUBMIT", first=7, task=[{**JOB, "id": "no good"}])
+        client.error()
+        client.send_raw(b"neither", b"nor")
+        broker.refused("not_a_protocol")
+        self.page = fetch(f"{url}/metrics")
+
+    def test_every_metric_is_in_the_manual_with_its_type_and_labels(self):
+        manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+        section = manual.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+        told = {}
+        for names, kind, labels in re.findall(r"^\| (`.*?`) \| (\w+) \| (.*?) ?\|", section, re.M):
+            for name in re.findall(r"`(\w+)`", names):
+                told[name] = (kind, set(re.findall(r"`(\w+)`", labels)))
+        self.assertEqual({name: kind for name, (kind, _) in told.items()}, self.page.types)
+        for name, (kind, labels) in told.items():
+            sample = f"{name}_sum" if kind == "histogram" else name
+            found = [set(of) for of, _ in self.page.all(sample)]
+            self.assertIn(labels, found, name)
+
+    def test_every_metric_is_on_the_dashboard(self):
+        dashboard = json.loads((ROOT / "deploy/grafana/reeve.json").read_text(encoding="utf-8"))
+        shown = set()
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                shown.update(re.findall(r"\b(?:reeve|task)_\w+(?={)", target["expr"]))
+        bases = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+        self.assertEqual(sorted(bases), sorted(self.page.types))
 
 
 class UnderLoad(MetricsTest):
