@@ -81,13 +81,16 @@ static size_t worker_of(const world_t *world, peer_t peer)
     return WORKERS;
 }
 
-static void put_in_bag(bag_t *bag, const world_t *world, const delivery_t *delivery)
+/*  False when it cannot be named: an id may stand for a later task by now; then the worker's token is
+    of none. */
+static bool put_in_bag(bag_t *bag, const world_t *world, const delivery_t *delivery)
 {
     const char *id = world_id(world, delivery->seq);
-    /*  An id may stand for a later task by now; then the worker's token is of none. */
-    if (bag->count < BAG && id && world_seq(world, id) == delivery->seq)
-        bag->items[bag->count++] =
-            (world_held_t){id, delivery->attempt, world->now_ms - delivery->since_ms};
+    if (bag->count == BAG || id == NULL || world_seq(world, id) != delivery->seq)
+        return false;
+    bag->items[bag->count++] =
+        (world_held_t){id, delivery->attempt, world->now_ms - delivery->since_ms};
+    return true;
 }
 
 /*  Connections break; the workers go on with what they have. */
@@ -111,9 +114,11 @@ static size_t choose_held(scene_t *self, size_t worker, world_held_t held[BAG])
     peer_t peer = world_peer(self->world, workers[worker]);
     size_t count = 0, seen = 0;
     bag_t now = {0};
-    for (size_t i = 0; i < self->world->delivery_count; i++)
-        if (self->world->deliveries[i].peer == peer)
-            put_in_bag(&now, self->world, &self->world->deliveries[i]);
+    for (size_t i = self->world->delivery_count; i-- > 0;) {
+        const delivery_t delivery = self->world->deliveries[i];
+        if (delivery.peer == peer && !put_in_bag(&now, self->world, &delivery))
+            world_let_go(self->world, peer, delivery.seq, delivery.attempt);
+    }
     if (now.count == 0)
         now = self->bags[worker];
     for (; seen < now.count; seen++) {
