@@ -13,13 +13,15 @@
 #include "broker/store/sqlite.h"
 #include "common/clock.h"
 
+enum { SNAPSHOT_MS = 2000 }; /* how long a scrape waits for the reactor */
+
 typedef struct broker {
     config_t *config;
     int argc;
     char **argv;
     store_t *store;
     core_t *core;
-    reactor_t *reactor;
+    _Atomic(reactor_t *) reactor; /* the HTTP thread looks for it; NULL until it is open */
     http_t *http;
     uint64_t leases;
 } broker_t;
@@ -128,8 +130,9 @@ static int open_reactor(broker_t *self)
 
 static const char *not_ready_reason(void *arg)
 {
-    const broker_t *self = arg;
-    switch (reactor_health(self->reactor)) {
+    broker_t *self = arg;
+    const reactor_t *reactor = self->reactor;
+    switch (reactor ? reactor_health(reactor) : HEALTH_STARTING) {
     case HEALTH_READY:
         return NULL;
     case HEALTH_STARTING:
@@ -144,6 +147,14 @@ static const char *not_ready_reason(void *arg)
     return "disk_low";
 }
 
+static snapshot_t *take_snapshot(void *arg)
+{
+    broker_t *self = arg;
+    const reactor_t *reactor = self->reactor;
+    return reactor ? exchange_ask(reactor_exchange(reactor), SNAPSHOT_MS) : NULL;
+}
+
+/*  Before the store, whose opening may take long: meanwhile it can be asked why nothing runs yet. */
 static int open_http(broker_t *self)
 {
     char problem[400];
@@ -152,7 +163,7 @@ static int open_http(broker_t *self)
     http_config_t http = {.address = self->config->http,
                           .not_ready_reason = not_ready_reason,
                           .arg = self,
-                          .exchange = reactor_exchange(self->reactor),
+                          .take_snapshot = take_snapshot,
                           .db_path = self->config->db};
     self->http = http_start(&http, problem, sizeof problem);
     if (self->http == NULL)
@@ -184,7 +195,8 @@ static void reload(void *arg)
 static void close_all(broker_t *self)
 {
     http_stop(&self->http);
-    reactor_destroy(&self->reactor);
+    reactor_t *reactor = self->reactor;
+    reactor_destroy(&reactor);
     core_destroy(&self->core);
     if (self->store)
         self->store->ops->close(&self->store);
@@ -204,15 +216,14 @@ int broker_run(config_t *config, int argc, char **argv)
     if (sodium_init() < 0)
         return complain("no_randomness", "libsodium cannot start", EX_OSERR);
 
-    int status = open_store(&self);
+    int status = open_http(&self);
+    if (status == EX_OK)
+        status = open_store(&self);
     if (status == EX_OK)
         status = make_core(&self);
     if (status == EX_OK)
         status = open_reactor(&self);
-    if (status == EX_OK)
-        status = open_http(&self);
     if (status == EX_OK) {
-        log_event(LOG_INFO, "ready", F_STR("version", REEVE_VERSION), F_INT("pid", getpid()));
         if (reactor_run(self.reactor, reload, &self) != 0)
             status = EX_IOERR;
         size_t unwritten = reactor_unwritten(self.reactor);

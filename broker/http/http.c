@@ -10,8 +10,6 @@
 #include "common/http/server.h"
 #include "common/mem.h"
 
-enum { SNAPSHOT_MS = 2000 };
-
 struct http {
     http_server_t *server;
     http_config_t config;
@@ -45,7 +43,7 @@ static const char *not_ready_reason(void *arg)
 static char *metrics(void *arg, prom_format_t format, size_t *size)
 {
     const http_t *self = arg;
-    snapshot_t *snapshot = exchange_ask(self->config.exchange, SNAPSHOT_MS);
+    snapshot_t *snapshot = self->config.take_snapshot(self->config.arg);
     if (snapshot == NULL)
         return NULL;
     disk_usage_t usage = disk_usage(self->config.db_path);

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "broker/metrics/exchange.h"
+#include "broker/metrics/snapshot.h"
 
 typedef struct http http_t;
 
@@ -14,12 +14,16 @@ typedef struct http http_t;
     thread at any time. */
 typedef const char *(*http_ready_fn)(void *arg);
 
+/*  A new snapshot, which the caller owns; NULL where none can be had in time. Called from the HTTP
+    thread at any time. */
+typedef snapshot_t *(*http_snapshot_fn)(void *arg);
+
 /*  All borrowed until http_stop. */
 typedef struct http_config {
     const char *address; /* "ADDR:PORT": IPv4, or IPv6 in brackets; port 0 takes a free one */
     http_ready_fn not_ready_reason;
-    void *arg;
-    exchange_t *exchange;
+    http_snapshot_fn take_snapshot;
+    void *arg; /* of both */
     const char *db_path;
 } http_config_t;
 

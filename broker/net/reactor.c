@@ -481,9 +481,19 @@ static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
     hand_over(self);
 }
 
+/*  The disk is looked at first: a broker that cannot take tasks has never said that it is ready. */
+static void become_ready(reactor_t *self)
+{
+    read_clocks(self);
+    check_disk(self);
+    if (!self->disk_low)
+        atomic_store(&self->health, HEALTH_READY);
+    log_event(LOG_INFO, "ready", F_STR("version", REEVE_VERSION), F_INT("pid", getpid()));
+}
+
 int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg)
 {
-    atomic_store(&self->health, HEALTH_READY);
+    become_ready(self);
     while (!self->failed && !may_stop(self))
         turn(self, on_hangup, arg);
     if (self->failed)

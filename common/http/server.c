@@ -61,8 +61,11 @@ static enum MHD_Result metrics(const http_server_t *self, struct MHD_Connection 
     prom_format_t format = prom_format_accepted(accept);
     size_t size = 0;
     char *text = self->config.metrics(self->config.arg, format, &size);
-    if (text == NULL)
-        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the program does not answer");
+    if (text == NULL) {
+        const char *reason = self->config.not_ready_reason(self->config.arg);
+        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      reason ? reason : "the program does not answer");
+    }
     return answer_with(connection, MHD_HTTP_OK, prom_content_type(format), text, size);
 }
 

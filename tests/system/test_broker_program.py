@@ -339,6 +339,23 @@ class Health(ProgramTest):
         self.assertEqual(get(f"{url}/livez"), (200, "ok"))
         self.assertEqual(refusal_of_a_task(broker.ipc), DISK_LOW)
 
+    def test_a_broker_that_opens_its_database_is_starting(self):
+        broker = self.broker({"http": "127.0.0.1:0"})
+        broker.stop()
+        lock = sqlite3.connect(broker.directory / "reeve.db", isolation_level=None)
+        self.addCleanup(lock.close)
+        lock.execute("BEGIN IMMEDIATE")  # the broker waits for it
+        program = Program(BROKER, "--config", broker.write_config(), env=environment())
+        self.addCleanup(self.stop_if_running, program)
+        url = f"http://127.0.0.1:{program.log.wait('serving_http')['port']}"
+        self.assertEqual(get(f"{url}/readyz"), (503, "starting"))
+        self.assertEqual(get(f"{url}/livez"), (200, "ok"))
+        self.assertEqual(get(f"{url}/metrics"), (503, "starting"))
+        lock.execute("ROLLBACK")
+        program.log.wait("ready")
+        self.assertEqual(get(f"{url}/readyz"), (200, "ok"))
+        self.assertEqual(get(f"{url}/metrics")[0], 200)
+
     def test_off_serves_nothing(self):
         broker = self.broker({"http": "off"})
         self.assertIsNone(broker.log.find("serving_http"))
