@@ -12,6 +12,7 @@
 #include "broker/net/reactor.h"
 #include "broker/store/sqlite.h"
 #include "common/clock.h"
+#include "common/notify.h"
 
 enum { SNAPSHOT_MS = 2000 }; /* how long a scrape waits for the reactor */
 
@@ -210,12 +211,14 @@ int broker_run(config_t *config, int argc, char **argv)
     log_set_level(config->log_level);
     if (!log_open(config->log_to, problem, sizeof problem))
         return complain("cannot_log", problem, EX_CANTCREAT);
+    notify_open();
     log_start_writer();
     block_signals();
     raise_descriptor_limit();
     if (sodium_init() < 0)
         return complain("no_randomness", "libsodium cannot start", EX_OSERR);
 
+    notify_status("Opening the database");
     int status = open_http(&self);
     if (status == EX_OK)
         status = open_store(&self);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/limits.h"
+#include "common/notify.h"
 #include "worker/name.h"
 #include "worker/options.h"
 #include "worker/runner.h"
@@ -37,6 +38,7 @@ static int run(const options_t *options)
 {
     char made[LIMIT_WORKER_NAME_BYTES + 1];
     worker_name_make(made);
+    notify_open();
     log_set_format(options->log_format);
     log_set_level(options->log_level);
     log_start_writer();

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/notify.h"
 #include "worker/job.h"
 
 enum {
@@ -36,6 +38,7 @@ typedef struct runner {
     job_t **slots; /* options->concurrency of them; NULL: free */
     size_t *free_slots;
     size_t slot_count, free_count;
+    watchdog_t watchdog;
     phase_t phase;
     int64_t phase_ends_ms; /* of DRAINING and CONFIRMING */
     int exit_status;
@@ -67,7 +70,18 @@ static void revoke_job(runner_t *self, job_t *job)
     job_abandon(&job);
 }
 
-static void note_connection(source_t *source)
+static void tell_connections(const runner_t *self)
+{
+    char status[80];
+    size_t connected = 0;
+    for (size_t i = 0; i < self->source_count; i++)
+        connected += self->sources[i].connected;
+    snprintf(status, sizeof status, "Connected to %zu of %zu brokers", connected,
+             self->source_count);
+    notify_status(status);
+}
+
+static void note_connection(const runner_t *self, source_t *source)
 {
     bool connected = reeve_worker_connected(source->worker);
     if (connected == source->connected)
@@ -75,6 +89,8 @@ static void note_connection(source_t *source)
     source->connected = connected;
     log_event(connected ? LOG_INFO : LOG_WARN, connected ? "connected" : "disconnected",
               F_STR("broker", source->endpoint));
+    if (self->phase == SERVING)
+        tell_connections(self);
 }
 
 static void take_from(runner_t *self, source_t *source)
@@ -93,7 +109,7 @@ static void take_from(runner_t *self, source_t *source)
         else
             job_abandon(&job);
     }
-    note_connection(source);
+    note_connection(self, source);
 }
 
 static void start_waiting(runner_t *self)
@@ -142,6 +158,7 @@ static size_t running(const runner_t *self)
 
 static void begin_drain(runner_t *self, int64_t now_ms)
 {
+    notify_stopping("Finishing the commands that run, then stopping");
     log_event(LOG_INFO, "draining", F_INT("running", (int64_t)running(self)));
     self->phase = DRAINING;
     self->phase_ends_ms = now_ms + self->options->drain_timeout_ms;
@@ -221,6 +238,8 @@ static int64_t wait_ms(const runner_t *self)
 {
     int64_t now_ms = clock_mono_ms();
     int64_t wake_ms = now_ms + WAIT_MOST_MS;
+    if (self->watchdog.next_ms < wake_ms)
+        wake_ms = self->watchdog.next_ms;
     if ((self->phase == DRAINING || self->phase == CONFIRMING) && self->phase_ends_ms < wake_ms)
         wake_ms = self->phase_ends_ms;
     for (size_t slot = 0; slot < self->slot_count; slot++) {
@@ -260,6 +279,7 @@ static void wait_for_events(runner_t *self)
 static void loop(runner_t *self)
 {
     while (self->phase != ENDED) {
+        watchdog_turn(&self->watchdog, clock_mono_ms());
         step_commands(self);
         for (size_t i = 0; i < self->source_count; i++)
             take_from(self, &self->sources[i]);
@@ -362,6 +382,8 @@ int runner_run(const options_t *options, const char *worker_name)
                   F_INT("concurrency", options->concurrency), F_INT("prefetch", options->prefetch),
                   F_INT("brokers", (int64_t)options->broker_count),
                   F_INT("queues", (int64_t)options->queue_count), F_STR("version", REEVE_VERSION));
+        watchdog_init(&runner.watchdog, clock_mono_ms());
+        notify_ready("Connecting");
         loop(&runner);
     }
     runner_fini(&runner);

@@ -11,6 +11,7 @@
 #include "broker/net/reactor.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/uuid7.h"
 
 /*  Why a message or peer was refused; counted, logged at a limited rate. X (symbol, name) */
@@ -90,6 +91,7 @@ struct reactor {
     log_limit_t disconnect_limit;
     metrics_t metrics;
     narrator_t narrator;
+    watchdog_t watchdog;
     exchange_t *exchange;
     int64_t started_ms, next_expire_ms, next_disk_ms;
     bool disk_low, failed;

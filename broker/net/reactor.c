@@ -25,6 +25,12 @@ enum {
     DISK_MS = 1000,
 };
 
+/*  What systemctl status shows of a broker that runs. */
+static const char *const doing[] = {
+    [false] = "Taking tasks and handing them to workers",
+    [true] = "Free disk space is below the reserve; new tasks are refused",
+};
+
 static const char *const refusal_names[] = {
 #define X(symbol, name) name,
     REFUSALS(X)
@@ -196,6 +202,7 @@ static void fail(reactor_t *self)
 {
     self->failed = true;
     atomic_store(&self->health, HEALTH_FAILED);
+    notify_stopping("The store failed; nothing more is confirmed");
     log_event(LOG_ERROR, "store_failed", F_STR("error", self->store->ops->error(self->store)),
               F_STR("db", self->config.db_path));
 }
@@ -258,8 +265,10 @@ static void check_disk(reactor_t *self)
     if (low == self->disk_low)
         return;
     self->disk_low = low;
-    if (self->stop_signals == 0)
+    if (self->stop_signals == 0) {
         atomic_store(&self->health, low ? HEALTH_DISK_LOW : HEALTH_READY);
+        notify_status(doing[low]);
+    }
     log_event(low ? LOG_ERROR : LOG_INFO, low ? "disk_low" : "disk_recovered",
               F_STR("db", self->config.db_path),
               F_INT("reserve_bytes", self->config.disk_reserve_bytes));
@@ -355,16 +364,27 @@ static void drain_router(reactor_t *self)
     }
 }
 
+static void hang_up(const reactor_t *self, void (*on_hangup)(void *), void *arg)
+{
+    bool told = self->stop_signals == 0; /* one that stops is not ready when this is over */
+    if (told)
+        notify_reloading();
+    on_hangup(arg);
+    if (told)
+        notify_ready(doing[self->disk_low]);
+}
+
 static void drain_signals(reactor_t *self, void (*on_hangup)(void *), void *arg)
 {
     struct signalfd_siginfo info;
     while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP) {
-            on_hangup(arg);
+            hang_up(self, on_hangup, arg);
             continue;
         }
         if (self->stop_signals++ == 0) {
             atomic_store(&self->health, HEALTH_DRAINING);
+            notify_stopping("Storing what was taken, then stopping");
             log_event(LOG_INFO, "draining", F_INT("signal", info.ssi_signo));
             self->stop_deadline_ms = self->now_ms + STOP_MS;
             reactor_step(self, &(event_t){.kind = EVENT_DRAIN});
@@ -428,7 +448,10 @@ static void read_clocks(reactor_t *self)
 
 static long poll_timeout_ms(const reactor_t *self)
 {
-    int64_t wait_ms = core_next_deadline(self->core) - clock_mono_ms();
+    int64_t until_ms = core_next_deadline(self->core);
+    if (self->watchdog.next_ms < until_ms)
+        until_ms = self->watchdog.next_ms;
+    int64_t wait_ms = until_ms - clock_mono_ms();
     return wait_ms < 0 ? 0 : wait_ms > POLL_MAX_MS ? POLL_MAX_MS : (long)wait_ms;
 }
 
@@ -462,6 +485,9 @@ static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
                               {NULL, self->signal_fd, ZMQ_POLLIN, 0}};
     zmq_poll(items, 3, poll_timeout_ms(self));
     read_clocks(self);
+    /* Whatever the writer does: a disk that hangs is not mended by ending the broker, and the next one
+       would hang in it as well, with nobody there to answer. */
+    watchdog_turn(&self->watchdog, self->now_ms);
     if (items[1].revents)
         collect(self);
     if (self->failed)
@@ -488,6 +514,7 @@ static void become_ready(reactor_t *self)
     check_disk(self);
     if (!self->disk_low)
         atomic_store(&self->health, HEALTH_READY);
+    notify_ready(doing[self->disk_low]);
     log_event(LOG_INFO, "ready", F_STR("version", REEVE_VERSION), F_INT("pid", getpid()));
 }
 
@@ -582,6 +609,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
         id_filter_apply(self->ids, &known);
     read_clocks(self);
     self->started_ms = self->now_ms;
+    watchdog_init(&self->watchdog, self->now_ms);
     if (!open_router(self, problem, problem_size)) {
         reactor_destroy(&self);
         return NULL;
