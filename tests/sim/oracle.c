@@ -243,6 +243,8 @@ static void say_wrong_state(oracle_t *self, const asked_t *asked)
 
 static void say_error(oracle_t *self, uint64_t peer, const message_t *message)
 {
+    if (message->error == REEVE_ERR_NOT_READY)
+        say_not_ready(self, peer_of(self, peer));
     if (message->corr == 0)
         return;
     asked_t *asked = asked_find(self, peer, message->corr);

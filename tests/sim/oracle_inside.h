@@ -141,6 +141,7 @@ void hear_settle(oracle_t *self, ledger_peer_t *peer, const message_t *message);
 void hear_extend(oracle_t *self, const message_t *message);
 void hear_prefetch(oracle_t *self, ledger_peer_t *peer, unsigned prefetch);
 void peer_leaves(oracle_t *self, ledger_peer_t *peer, bool returns);
+void say_not_ready(oracle_t *self, ledger_peer_t *peer);
 void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message);
 void say_settled(oracle_t *self, asked_t *asked);
 void say_stale(oracle_t *self, asked_t *asked);

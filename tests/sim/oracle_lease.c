@@ -59,6 +59,14 @@ void peer_leaves(oracle_t *self, ledger_peer_t *peer, bool returns)
     }
 }
 
+/*  The broker does not know the worker any more, or has not heard its READY when this was decided. What
+    it is given after was decided on before, and waits for its return. */
+void say_not_ready(oracle_t *self, ledger_peer_t *peer)
+{
+    if (self->now_ms - peer->ready_ms > self->doubt_ms)
+        peer_leaves(self, peer, false);
+}
+
 /*  Being named keeps a lease of this peer alive, and gives it one that waited for its return. */
 static void name_lease(const oracle_t *self, const ledger_peer_t *peer, const held_token_t *held)
 {
