@@ -74,13 +74,6 @@ static bool set_number(const setting_t *setting, const char *text, int64_t *valu
     }
 }
 
-/*  Decimal digits up to 65535; ZeroMQ itself takes the lower 16 bits of anything. */
-static bool is_port(const char *text)
-{
-    int64_t port;
-    return parse_int(text, 0, UINT16_MAX, &port);
-}
-
 /*  tcp://ADDR:PORT or ipc://PATH; whether it can be bound is seen when it is. */
 static bool is_endpoint(const char *text)
 {
@@ -89,14 +82,13 @@ static bool is_endpoint(const char *text)
         return text[strlen(ipc)] != '\0';
     const char *colon = strrchr(text, ':');
     return strncmp(text, tcp, strlen(tcp)) == 0 && colon > text + strlen(tcp) &&
-           (strcmp(colon + 1, "*") == 0 || is_port(colon + 1));
+           (strcmp(colon + 1, "*") == 0 || port_valid(colon + 1));
 }
 
 /*  "off" or ADDR:PORT. */
 static bool is_address(const char *text)
 {
-    const char *colon = strrchr(text, ':');
-    return strcmp(text, "off") == 0 || (colon && colon > text && is_port(colon + 1));
+    return strcmp(text, "off") == 0 || address_valid(text);
 }
 
 static bool set(const setting_t *setting, void *base, const char *text)

@@ -32,6 +32,19 @@ bool parse_int(const char *text, int64_t min, int64_t max, int64_t *out)
     return true;
 }
 
+/*  ZeroMQ itself takes the lower 16 bits of anything. */
+bool port_valid(const char *text)
+{
+    int64_t port;
+    return parse_int(text, 0, UINT16_MAX, &port);
+}
+
+bool address_valid(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    return colon && colon > text && port_valid(colon + 1);
+}
+
 /*  The decimal digits at *text, which moves past them; at most `max`. */
 static bool take_digits(const char **text, int64_t max, int64_t *out)
 {

@@ -22,6 +22,10 @@ bool parse_size(const char *text, int64_t *out);
 /*  RFC 3339 ("2026-05-20T10:30:00.000Z", any offset) to milliseconds since 1970 UTC, >= 0. */
 bool parse_rfc3339_ms(const char *text, int64_t *out);
 
+/*  A decimal port, and "ADDR:PORT" with one; whether ADDR is an address is seen when it is used. */
+bool port_valid(const char *text);
+bool address_valid(const char *text);
+
 enum { RFC3339_SIZE = 25 };
 /*  Milliseconds since 1970 UTC to "2026-05-20T10:30:00.000Z". */
 void format_rfc3339_ms(int64_t ms, char text[RFC3339_SIZE]);

@@ -32,13 +32,13 @@ static bool is_ours(const char *entry)
 }
 
 void job_context_init(job_context_t *context, const options_t *options, const char *worker_name,
-                      int epoll_fd)
+                      worker_metrics_t *metrics, int epoll_fd)
 {
     size_t count = 0;
     while (environ[count] != NULL)
         count++;
-    *context =
-        (job_context_t){.options = options, .worker_name = worker_name, .epoll_fd = epoll_fd};
+    *context = (job_context_t){
+        .options = options, .worker_name = worker_name, .metrics = metrics, .epoll_fd = epoll_fd};
     context->environment = mem_zalloc((count + 1) * sizeof *context->environment);
     for (size_t i = 0; i < count; i++)
         if (!is_ours(environ[i]))
@@ -79,9 +79,9 @@ static log_line_t line_about(const reeve_delivery_t *delivery)
     return line;
 }
 
-static void line_add_duration(log_line_t *line, const job_t *job, int64_t now_ms)
+static double duration_s(const job_t *job, int64_t now_ms)
 {
-    log_line_add(line, F_NUM("duration_s", (double)(now_ms - job->started_ms) / 1000.0));
+    return (double)(now_ms - job->started_ms) / 1000.0;
 }
 
 static void log_started(const job_t *job, const job_context_t *context)
@@ -96,7 +96,7 @@ static void log_outcome(const job_t *job, const outcome_t *outcome, int64_t now_
     const reeve_settlement_t *s = &outcome->settlement;
     bool success = s->verdict == REEVE_SUCCESS;
     log_line_t line = line_about(job->delivery);
-    line_add_duration(&line, job, now_ms);
+    log_line_add(&line, F_NUM("duration_s", duration_s(job, now_ms)));
     if (success) {
         log_line_add(&line, F_STR("state", reeve_state_name(REEVE_STATE_SUCCESS)));
     } else {
@@ -117,6 +117,22 @@ static void log_given_up(const job_t *job)
               line.fields, line.count);
 }
 
+/* ---- the metrics ------------------------------------------------------------------------------
+ */
+
+enum { NO_COMMAND = -1 };
+
+static void count_outcome(const job_t *job, const job_context_t *context, const outcome_t *outcome,
+                          double duration_s)
+{
+    const reeve_settlement_t *s = &outcome->settlement;
+    attempt_result_t result = s->verdict == REEVE_SUCCESS  ? ATTEMPT_SUCCESS
+                              : s->verdict == REEVE_REJECT ? ATTEMPT_REJECTED
+                                                           : ATTEMPT_FAILURE;
+    worker_metrics_attempt(context->metrics, reeve_delivery_queue(job->delivery), result, s->reason,
+                           duration_s);
+}
+
 /* ---- starting ---------------------------------------------------------------------------------
  */
 
@@ -129,12 +145,13 @@ static const char *find_handler(const options_t *options, const char *task_name)
 }
 
 /*  Settles a task that no command ran for. */
-static void refuse(job_t **self, reeve_verdict_t verdict, const char *reason, const char *error,
-                   int64_t now_ms)
+static void refuse(job_t **self, const job_context_t *context, reeve_verdict_t verdict,
+                   const char *reason, const char *error, int64_t now_ms)
 {
     outcome_t outcome;
     outcome_without_child(&outcome, verdict, reason, error);
     (*self)->started_ms = now_ms;
+    count_outcome(*self, context, &outcome, NO_COMMAND);
     if (log_enabled(LOG_WARN))
         log_outcome(*self, &outcome, now_ms);
     reeve_settle((*self)->source->worker, &(*self)->delivery, &outcome.settlement);
@@ -201,12 +218,13 @@ bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, i
     if (argv == NULL) {
         snprintf(error, sizeof error, "this worker has no command for tasks named \"%s\"",
                  task_name);
-        refuse(self, REEVE_REJECT, "no_handler", error, now_ms);
+        refuse(self, context, REEVE_REJECT, "no_handler", error, now_ms);
         return false;
     }
     char *document = document_line(job->delivery);
     if (document == NULL) {
-        refuse(self, REEVE_REJECT, "bad_document", "the task has no readable document", now_ms);
+        refuse(self, context, REEVE_REJECT, "bad_document", "the task has no readable document",
+               now_ms);
         return false;
     }
     job->child = spawn(job, context, argv, document, epoll_tag, now_ms);
@@ -214,7 +232,7 @@ bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, i
         snprintf(error, sizeof error, "%s: %s", argv[0], strerror(errno));
     free(document);
     if (job->child == NULL) {
-        refuse(self, REEVE_FAILURE, "spawn_failed", error, now_ms);
+        refuse(self, context, REEVE_FAILURE, "spawn_failed", error, now_ms);
         return false;
     }
     job->started_ms = now_ms;
@@ -232,13 +250,14 @@ void job_finish(job_t **self, const job_context_t *context, int64_t now_ms)
 {
     job_t *job = *self;
     if (job->fate != JOB_SETTLE) {
-        job_abandon(self);
+        job_abandon(self, context);
         return;
     }
     outcome_t outcome;
     child_end_t end = child_end(job->child);
     outcome_of_child(&outcome, &end, reeve_delivery_timeout_ms(job->delivery),
                      (size_t)context->options->max_output);
+    count_outcome(job, context, &outcome, duration_s(job, now_ms));
     log_level_t level = outcome.settlement.verdict == REEVE_SUCCESS ? LOG_INFO : LOG_WARN;
     if (log_enabled(level))
         log_outcome(job, &outcome, now_ms);
@@ -250,10 +269,13 @@ void job_finish(job_t **self, const job_context_t *context, int64_t now_ms)
     job_destroy(self);
 }
 
-void job_abandon(job_t **self)
+void job_abandon(job_t **self, const job_context_t *context)
 {
     static const reeve_settlement_t release = {.verdict = REEVE_RELEASE};
     job_t *job = *self;
+    worker_metrics_attempt(context->metrics, reeve_delivery_queue(job->delivery),
+                           job->fate == JOB_DROP ? ATTEMPT_REVOKED : ATTEMPT_RELEASED, NULL,
+                           NO_COMMAND);
     if (log_enabled(LOG_INFO))
         log_given_up(job);
     if (job->fate == JOB_DROP)

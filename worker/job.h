@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "reeve/worker.h"
 #include "worker/child.h"
+#include "worker/metrics.h"
 #include "worker/options.h"
 
 /*  One broker that we take tasks from. */
@@ -38,13 +39,14 @@ typedef struct job {
 typedef struct job_context {
     const options_t *options;
     const char *worker_name;
+    worker_metrics_t *metrics;
     int epoll_fd;
     char **environment; /* ours without what job_start sets; NULL-terminated */
     size_t environment_count;
 } job_context_t;
 
 void job_context_init(job_context_t *context, const options_t *options, const char *worker_name,
-                      int epoll_fd);
+                      worker_metrics_t *metrics, int epoll_fd);
 void job_context_fini(job_context_t *context);
 
 job_t *job_new(source_t *source, reeve_delivery_t *delivery);
@@ -53,11 +55,11 @@ job_t *job_new(source_t *source, reeve_delivery_t *delivery);
     and the job gone then. */
 bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, int64_t now_ms);
 
-/*  After child_step said true: settles (or what `fate` says), logs, frees. */
+/*  After child_step said true: settles (or what `fate` says), counts, logs, frees. */
 void job_finish(job_t **self, const job_context_t *context, int64_t now_ms);
 
 /*  Gives the task back, or drops it when it was revoked. A command still running is killed at once.
  */
-void job_abandon(job_t **self);
+void job_abandon(job_t **self, const job_context_t *context);
 
 #endif

@@ -30,6 +30,8 @@ const char options_help[] =
     "      --kill-after TIME     between SIGTERM and SIGKILL past a timeout (default: 5s)\n"
     "      --drain-timeout TIME  for what runs when the worker is told to stop (default: 30s)\n"
     "      --name NAME           of this process in the broker's lists (default: host-pid-random)\n"
+    "      --http ADDR:PORT|off  health and metrics over HTTP (default: $REEVE_WORKER_HTTP, else "
+    "off)\n"
     "      --log-format FORMAT   text or json (default: text)\n"
     "      --log-level LEVEL     debug, info, warn or error (default: info)\n"
     "      --help, --version\n"
@@ -42,6 +44,7 @@ enum {
     FLAG_KILL_AFTER,
     FLAG_DRAIN_TIMEOUT,
     FLAG_NAME,
+    FLAG_HTTP,
     FLAG_LOG_FORMAT,
     FLAG_LOG_LEVEL,
     FLAG_HELP,
@@ -58,6 +61,7 @@ static const struct option flags[] = {
     {"kill-after", required_argument, NULL, FLAG_KILL_AFTER},
     {"drain-timeout", required_argument, NULL, FLAG_DRAIN_TIMEOUT},
     {"name", required_argument, NULL, FLAG_NAME},
+    {"http", required_argument, NULL, FLAG_HTTP},
     {"log-format", required_argument, NULL, FLAG_LOG_FORMAT},
     {"log-level", required_argument, NULL, FLAG_LOG_LEVEL},
     {"help", no_argument, NULL, FLAG_HELP},
@@ -88,6 +92,9 @@ static bool add_broker(const parser_t *parser, const char *source, const char *e
     options_t *options = parser->options;
     if (strncmp(endpoint, "tcp://", 6) != 0 && strncmp(endpoint, "ipc://", 6) != 0)
         return wrong(parser, "%s: \"%s\" is not tcp://HOST:PORT or ipc://PATH", source, endpoint);
+    for (size_t i = 0; i < options->broker_count; i++)
+        if (strcmp(options->brokers[i], endpoint) == 0)
+            return wrong(parser, "%s: \"%s\" is given twice", source, endpoint);
     options->brokers =
         mem_realloc(options->brokers, (options->broker_count + 1) * sizeof *options->brokers);
     options->brokers[options->broker_count++] = endpoint;
@@ -174,6 +181,14 @@ static bool set_name(const parser_t *parser, const char *value)
     return true;
 }
 
+static bool set_http(const parser_t *parser, const char *source, const char *value)
+{
+    if (strcmp(value, "off") != 0 && !address_valid(value))
+        return wrong(parser, "%s: \"%s\" is not ADDR:PORT or off", source, value);
+    parser->options->http = value;
+    return true;
+}
+
 static bool set_option(const parser_t *parser, int flag, const char *value)
 {
     options_t *o = parser->options;
@@ -196,6 +211,8 @@ static bool set_option(const parser_t *parser, int flag, const char *value)
         return set_duration(parser, "drain-timeout", value, &o->drain_timeout_ms);
     case FLAG_NAME:
         return set_name(parser, value);
+    case FLAG_HTTP:
+        return set_http(parser, "--http", value);
     case FLAG_LOG_FORMAT:
         return log_parse_format(value, &o->log_format) ||
                wrong(parser, "--log-format: \"%s\" is not text or json", value);
@@ -230,6 +247,11 @@ static bool complete(const parser_t *parser)
     if (options->broker_count == 0) {
         const char *broker = getenv("REEVE_BROKER");
         if (!add_broker(parser, "$REEVE_BROKER", broker && *broker ? broker : DEFAULT_BROKER))
+            return false;
+    }
+    if (options->http == NULL) {
+        const char *http = getenv("REEVE_WORKER_HTTP");
+        if (!set_http(parser, "$REEVE_WORKER_HTTP", http && *http ? http : "off"))
             return false;
     }
     /* Enough at hand to fill every slot that comes free before the next delivery arrives; more

@@ -26,6 +26,7 @@ typedef struct options {
     size_t handler_count;
     char *const *command; /* for all other tasks; NULL: none */
     const char *name;     /* NULL: made up */
+    const char *http;     /* "ADDR:PORT" for health and metrics, or "off" */
     int64_t concurrency, prefetch, max_output;
     int64_t kill_after_ms, drain_timeout_ms;
     log_level_t log_level;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <utlist.h>
 
 #include "common/clock.h"
+#include "common/http/server.h"
 #include "common/mem.h"
 #include "common/notify.h"
 #include "worker/job.h"
@@ -28,6 +30,9 @@ enum { TAG_SIGNAL, TAG_BROKER, TAG_SLOTS };
 
 typedef enum phase { SERVING, DRAINING, TERMINATING, CONFIRMING, ENDED } phase_t;
 
+/*  What /readyz tells. */
+typedef enum health { HEALTH_DISCONNECTED, HEALTH_READY, HEALTH_DRAINING } health_t;
+
 typedef struct runner {
     const options_t *options;
     job_context_t context;
@@ -42,6 +47,9 @@ typedef struct runner {
     phase_t phase;
     int64_t phase_ends_ms; /* of DRAINING and CONFIRMING */
     int exit_status;
+    worker_metrics_t *metrics;
+    _Atomic int health;
+    http_server_t *http; /* NULL: not served */
 } runner_t;
 
 /* ---- tasks ------------------------------------------------------------------------------------
@@ -67,7 +75,7 @@ static void revoke_job(runner_t *self, job_t *job)
         return;
     }
     DL_DELETE(self->waiting, job);
-    job_abandon(&job);
+    job_abandon(&job, &self->context);
 }
 
 static void tell_connections(const runner_t *self)
@@ -107,7 +115,7 @@ static void take_from(runner_t *self, source_t *source)
         if (self->phase == SERVING)
             DL_APPEND(self->waiting, job);
         else
-            job_abandon(&job);
+            job_abandon(&job, &self->context);
     }
     note_connection(self, source);
 }
@@ -166,7 +174,7 @@ static void begin_drain(runner_t *self, int64_t now_ms)
         reeve_worker_set_prefetch(self->sources[i].worker, 0);
     job_t *job, *next;
     DL_FOREACH_SAFE (self->waiting, job, next)
-        job_abandon(&job);
+        job_abandon(&job, &self->context);
     self->waiting = NULL;
 }
 
@@ -191,7 +199,7 @@ static void stop_at_once(runner_t *self, int number)
         if (job->fate == JOB_SETTLE)
             job->fate = JOB_RELEASE;
         free_slot(self, slot);
-        job_abandon(&job);
+        job_abandon(&job, &self->context);
     }
     self->phase = ENDED;
     self->exit_status = EXIT_SIGNALLED + number;
@@ -229,6 +237,68 @@ static void read_signals(runner_t *self)
         else
             stop_at_once(self, (int)info.ssi_signo);
     }
+}
+
+/* ---- who watches ------------------------------------------------------------------------------
+ */
+
+/*  Once a turn, before the loop sleeps: what only this thread may look at. */
+static void publish(runner_t *self)
+{
+    bool connected = false;
+    for (size_t i = 0; i < self->source_count; i++) {
+        const reeve_worker_t *worker = self->sources[i].worker;
+        broker_view_t view = {.connected = reeve_worker_connected(worker),
+                              .held = reeve_worker_held(worker),
+                              .unconfirmed = reeve_worker_unconfirmed(worker),
+                              .stats = reeve_worker_stats(worker)};
+        connected = connected || view.connected;
+        worker_metrics_broker(self->metrics, i, &view);
+    }
+    worker_metrics_running(self->metrics, running(self));
+    atomic_store(&self->health, self->phase != SERVING ? HEALTH_DRAINING
+                                : connected            ? HEALTH_READY
+                                                       : HEALTH_DISCONNECTED);
+}
+
+static const char *not_ready_reason(void *arg)
+{
+    const runner_t *self = arg;
+    switch ((health_t)atomic_load(&self->health)) {
+    case HEALTH_READY:
+        return NULL;
+    case HEALTH_DRAINING:
+        return "draining";
+    case HEALTH_DISCONNECTED:
+        break;
+    }
+    return "disconnected";
+}
+
+static char *metrics_page(void *arg, prom_format_t format, size_t *size)
+{
+    return worker_metrics_page(((runner_t *)arg)->metrics, format, size);
+}
+
+static bool open_http(runner_t *self)
+{
+    char problem[400];
+    const char *address = self->options->http;
+    if (strcmp(address, "off") == 0)
+        return true;
+    http_server_config_t config = {.address = address,
+                                   .not_ready_reason = not_ready_reason,
+                                   .metrics = metrics_page,
+                                   .arg = self};
+    self->http = http_server_start(&config, problem, sizeof problem);
+    if (self->http == NULL) {
+        log_event(LOG_ERROR, "start_failed", F_STR("error", problem));
+        self->exit_status = EX_UNAVAILABLE;
+        return false;
+    }
+    log_event(LOG_INFO, "serving_http", F_STR("address", address),
+              F_INT("port", http_server_port(self->http)));
+    return true;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------
@@ -285,6 +355,7 @@ static void loop(runner_t *self)
             take_from(self, &self->sources[i]);
         start_waiting(self);
         advance_phase(self);
+        publish(self);
         if (self->phase != ENDED)
             wait_for_events(self);
     }
@@ -350,20 +421,23 @@ static bool runner_init(runner_t *self, const options_t *options, const char *wo
     self->free_slots = mem_alloc(self->slot_count * sizeof *self->free_slots);
     for (size_t i = 0; i < self->slot_count; i++)
         self->free_slots[i] = self->slot_count - 1 - i;
+    self->metrics = worker_metrics_new(options);
     self->sources = mem_zalloc(options->broker_count * sizeof *self->sources);
     if (!open_loop(self))
         return false;
     for (size_t i = 0; i < options->broker_count; i++)
         if (!open_source(self, options->brokers[i], worker_name))
             return false;
-    job_context_init(&self->context, options, worker_name, self->epoll_fd);
-    return true;
+    job_context_init(&self->context, options, worker_name, self->metrics, self->epoll_fd);
+    return open_http(self);
 }
 
 static void runner_fini(runner_t *self)
 {
+    http_server_stop(&self->http);
     for (size_t i = 0; i < self->source_count; i++)
         reeve_worker_destroy(&self->sources[i].worker);
+    worker_metrics_destroy(&self->metrics);
     job_context_fini(&self->context);
     free(self->sources);
     free(self->slots);

@@ -7,9 +7,11 @@
 import re
 import subprocess
 import urllib.request
+from pathlib import Path
 
 from mdp_harness import PATIENCE_S
 
+ROOT = Path(__file__).resolve().parents[2]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\dA-Za-z]+)')
 LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"(?:,|$)', re.DOTALL)
@@ -81,6 +83,35 @@ def fetch(url, accept=None):
     request = urllib.request.Request(url, headers={"Accept": accept} if accept else {})
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
         return Page(response.read().decode(), response.headers["Content-Type"])
+
+
+def assert_histograms_add_up(test, page):
+    """Of each histogram: bounds ascend, counts are cumulative, and the last one is the count."""
+    names = [name for name, kind in page.types.items() if kind == "histogram"]
+    test.assertGreaterEqual(len(names), 1)
+    for name in names:
+        for labels, count in page.all(f"{name}_count"):
+            counts = [v for _, v in page.buckets(name, **labels)]
+            test.assertEqual(counts, sorted(counts), (name, labels))
+            test.assertEqual(counts[-1], count, (name, labels))
+            bounds = [float(le) for le, _ in page.buckets(name, **labels)]
+            test.assertEqual(bounds, sorted(set(bounds)), (name, labels))
+            test.assertEqual(bounds[-1], float("inf"), (name, labels))
+            test.assertIsNotNone(page.value(f"{name}_sum", **labels))
+
+
+def assert_in_manual(test, page, title):
+    """This section of docs/operations.md has the metrics of the page, their types and their labels."""
+    manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    section = manual.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    told = {}
+    for names, kind, labels in re.findall(r"^\| (`.*?`) \| (\w+) \| (.*?) ?\|", section, re.M):
+        for name in re.findall(r"`(\w+)`", names):
+            told[name] = (kind, set(re.findall(r"`(\w+)`", labels)))
+    test.assertEqual({name: kind for name, (kind, _) in told.items()}, page.types)
+    for name, (kind, labels) in told.items():
+        sample = f"{name}_sum" if kind == "histogram" else name
+        test.assertIn(labels, [set(of) for of, _ in page.all(sample)], name)
 
 
 def promtool(*arguments, stdin=None):

@@ -14,7 +14,7 @@ import mdp_harness as harness
 import reeve_peer as wire
 from programs import ProgramTest
 from reeve_peer import ReevePeer
-from scrape import OPENMETRICS, fetch, promtool
+from scrape import OPENMETRICS, assert_histograms_add_up, assert_in_manual, fetch, promtool
 
 ROOT = Path(__file__).resolve().parents[2]
 SUCCEED, FAIL, REJECT, RELEASE = 1, 2, 3, 4
@@ -62,18 +62,6 @@ class MetricsTest(ProgramTest):
                 worker.send("SETTLE", first=1, settlement=[{**one, **outcome} for one in done])
             else:
                 count -= sum(r["count"] for r in fields["range"])
-
-    def assert_histograms_add_up(self, page):
-        names = [name for name, kind in page.types.items() if kind == "histogram"]
-        self.assertGreaterEqual(len(names), 5)
-        for name in names:
-            for labels, count in page.all(f"{name}_count"):
-                counts = [v for _, v in page.buckets(name, **labels)]
-                self.assertEqual(counts, sorted(counts), (name, labels))
-                self.assertEqual(counts[-1], count, (name, labels))
-                bounds = [float(le) for le, _ in page.buckets(name, **labels)]
-                self.assertEqual(bounds, sorted(set(bounds)), (name, labels))
-                self.assertIsNotNone(page.value(f"{name}_sum", **labels))
 
 
 class Contract(MetricsTest):
@@ -361,7 +349,7 @@ class Form(MetricsTest):
 
     def test_histograms_add_up(self):
         _, url = self.busy()
-        self.assert_histograms_add_up(fetch(f"{url}/metrics"))
+        assert_histograms_add_up(self, fetch(f"{url}/metrics"))
 
     def test_openmetrics_for_who_asks(self):
         _, url = self.busy()
@@ -376,7 +364,7 @@ class Form(MetricsTest):
             self.assertNotIn(name, page.types)
             self.assertEqual(page.types[name.removesuffix("_total")], "counter")
         self.assertEqual({s[0] for s in page.samples}, {s[0] for s in plain.samples})
-        self.assert_histograms_add_up(page)
+        assert_histograms_add_up(self, page)
 
     def test_head_other_pages_and_other_methods(self):
         _, url = self.serving()
@@ -417,17 +405,7 @@ class Documents(MetricsTest):
         self.page = fetch(f"{url}/metrics")
 
     def test_every_metric_is_in_the_manual_with_its_type_and_labels(self):
-        manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-        section = manual.partition("\n## Metrics\n")[2].partition("\n## ")[0]
-        told = {}
-        for names, kind, labels in re.findall(r"^\| (`.*?`) \| (\w+) \| (.*?) ?\|", section, re.M):
-            for name in re.findall(r"`(\w+)`", names):
-                told[name] = (kind, set(re.findall(r"`(\w+)`", labels)))
-        self.assertEqual({name: kind for name, (kind, _) in told.items()}, self.page.types)
-        for name, (kind, labels) in told.items():
-            sample = f"{name}_sum" if kind == "histogram" else name
-            found = [set(of) for of, _ in self.page.all(sample)]
-            self.assertIn(labels, found, name)
+        assert_in_manual(self, self.page, "Metrics")
 
     def test_every_metric_is_on_the_dashboard(self):
         dashboard = json.loads((ROOT / "deploy/grafana/reeve.json").read_text(encoding="utf-8"))
@@ -472,7 +450,7 @@ class UnderLoad(MetricsTest):
         self.assertEqual(last.value("task_queue_length", queue="q"), 0)
         self.assertGreater(len(pages), 3)
         for page in pages:
-            self.assert_histograms_add_up(page)
+            assert_histograms_add_up(self, page)
             self.assertLessEqual(page.value(series[0][0], **series[0][1]) or 0, count)
 
 

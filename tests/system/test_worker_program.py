@@ -343,7 +343,7 @@ class CommandLine(ProgramTest):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         for option in ("broker", "queue", "task", "concurrency", "prefetch", "max-output"):
             self.assertIn(f"--{option}", done.stdout)
-        for option in ("kill-after", "drain-timeout", "name", "log-format", "log-level", "version"):
+        for option in ("kill-after", "drain-timeout", "name", "http", "log-format", "log-level", "version"):
             self.assertIn(f"--{option}", done.stdout)
 
     def test_version_is_one_line(self):
@@ -362,6 +362,7 @@ class CommandLine(ProgramTest):
             (["-q", "a,,b", "--", "true"], 'queue: "" is not a queue name'),
             (["-q", "a,a", "--", "true"], '"a" is given twice'),
             (["-b", "somewhere", *good], '--broker: "somewhere" is not tcp://'),
+            (["-b", "ipc://a", "-b", "ipc://a", *good], '--broker: "ipc://a" is given twice'),
             (["-c", "0", *good], '--concurrency: "0" is not a number from 1 to 1000'),
             (["--prefetch", "many", *good], '--prefetch: "many"'),
             (["--task", "hello", *good], '"hello" is not of the form NAME=COMMAND'),

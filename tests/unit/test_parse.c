@@ -298,6 +298,20 @@ static void durations_are_written_for_people(void **state)
     }
 }
 
+static void an_address_has_a_host_and_a_port(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"127.0.0.1:0", "[::1]:65535", "host:80", "a:b:1"};
+    static const char *const bad[] = {"",     "80",      ":80",   "host:", "host",
+                                      "h:-1", "h:65536", "h:80x", "h: 80"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (!address_valid(good[i]))
+            fail_msg("%s is one", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (address_valid(bad[i]))
+            fail_msg("%s is none", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_time_is_written_as_it_is_read),
         cmocka_unit_test(times_outside_four_digit_years_are_written_as_the_nearest_one),
         cmocka_unit_test(durations_are_written_for_people),
+        cmocka_unit_test(an_address_has_a_host_and_a_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
