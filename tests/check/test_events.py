@@ -39,7 +39,7 @@ class Events(unittest.TestCase):
         worker = worker.partition("\n## ")[0]
         for part, told in (("broker", broker), ("worker", worker)):
             with self.subTest(part):
-                events = logged(part)
+                events = logged(part) | logged("common")
                 self.assertGreater(len(events), 10)
                 self.assertEqual(sorted(events), sorted(documented(told)))
 
