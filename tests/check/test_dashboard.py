@@ -10,9 +10,11 @@ DASHBOARD = ROOT / "deploy/grafana/reeve.json"
 RULES = ROOT / "deploy/prometheus/reeve-alerts.yml"
 COLUMNS = 24
 # Of Grafana's units those that are used; a counted one names what is counted.
-UNITS = re.compile(r"none|short|s|bytes|percentunit|count:(tasks|attempts|commits|requests|messages)/s")
+UNITS = re.compile(r"none|short|s|bytes|percentunit|"
+                   r"count:(tasks|attempts|commits|requests|messages|registrations|heartbeats)/s")
 ROWS = ["Overview", "Queues", "Throughput", "Latency", "Failures", "Workers", "Store",
-        "Connections and messages"]
+        "Connections and messages", "Worker processes"]
+JOBS = ('job="reeve",instance=~"$instance"', 'job="reeve-worker",instance=~"$worker"')
 
 
 def cells(panel):
@@ -117,19 +119,19 @@ class Dashboard(unittest.TestCase):
 
     def test_the_variables(self):
         variables = {v["name"]: v for v in self.dashboard["templating"]["list"]}
-        self.assertEqual(list(variables), ["datasource", "instance", "queue", "task"])
+        self.assertEqual(list(variables), ["datasource", "instance", "worker", "queue", "task"])
         self.assertEqual(variables.pop("datasource")["query"], "prometheus")
         for variable in variables.values():
             self.assertEqual(variable["datasource"]["uid"], "${datasource}")
             self.assertTrue(variable["multi"] and variable["includeAll"], variable["name"])
 
-    def test_each_query_is_about_the_brokers_and_the_queues_that_are_chosen(self):
+    def test_each_query_is_about_what_is_chosen(self):
         for panel in self.panels:
             for target in panel["targets"]:
                 for selector in re.findall(r"{(.*?)}", target["expr"]):
                     if "alertname" in selector:
                         continue
-                    self.assertIn('job="reeve",instance=~"$instance"', selector, panel["title"])
+                    self.assertTrue(selector.startswith(JOBS), f"{panel['title']}: {selector}")
                 by_queue = re.search(r"by \([^)]*queue", target["expr"])
                 if by_queue:
                     self.assertIn('queue=~"$queue"', target["expr"], panel["title"])

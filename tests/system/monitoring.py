@@ -3,6 +3,7 @@
 The rules are as they are shipped, but for their times, which are scaled down in a copy.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -17,7 +18,9 @@ SCALED = {r"for: \d+m": "for: 1s", r"\[\d+m\]": "[10s]"}
 PROMETHEUS = """
 global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
 rule_files: [rules.yml]
-scrape_configs: [{job_name: reeve, static_configs: [{targets: ["%s"]}]}]
+scrape_configs:
+- {job_name: reeve, static_configs: [{targets: ["%s"]}]}
+- {job_name: reeve-worker, static_configs: [{targets: %s}]}
 """
 ALERTING = """
 alerting: {alertmanagers: [{static_configs: [{targets: ["%s"]}]}]}
@@ -53,14 +56,14 @@ class MonitoredTest(ProgramTest):
         broker = self.broker({"http": "127.0.0.1:0"}, defaults)
         return broker, f"127.0.0.1:{broker.wait('serving_http')['port']}"
 
-    def prometheus(self, target, alertmanager=None):
-        """Starts one that scrapes the target, and tells the Alertmanager; returns its address."""
+    def prometheus(self, target, workers=(), alertmanager=None):
+        """Starts one that scrapes a broker and workers; returns its address."""
         rules = RULES.read_text()
         for pattern, replacement in SCALED.items():
             rules, count = re.subn(pattern, replacement, rules)
             self.assertGreater(count, 0, pattern)
         self.file("rules.yml", rules)
-        config = PROMETHEUS % target + (ALERTING % alertmanager if alertmanager else "")
+        config = PROMETHEUS % (target, json.dumps(workers)) + (ALERTING % alertmanager if alertmanager else "")
         address = self.server(
             *("prometheus", "--web.listen-address=127.0.0.1:0"),
             f"--storage.tsdb.path={self.file('prometheus')}",

@@ -4,6 +4,7 @@
     page.value("task_queue_length", queue="email")
 """
 
+import json
 import re
 import subprocess
 import urllib.request
@@ -112,6 +113,17 @@ def assert_in_manual(test, page, title):
     for name, (kind, labels) in told.items():
         sample = f"{name}_sum" if kind == "histogram" else name
         test.assertIn(labels, [set(of) for of, _ in page.all(sample)], name)
+
+
+def assert_on_dashboard(test, page, job):
+    """The dashboard asks of what this job scrapes for the metrics of the page, all and no others."""
+    dashboard = json.loads((ROOT / "deploy/grafana/reeve.json").read_text(encoding="utf-8"))
+    shown = set()
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            shown.update(re.findall(rf'\b(\w+){{job="{job}"', target["expr"]))
+    bases = {re.sub("_(bucket|sum|count)$", "", name) for name in shown - {"up"}}
+    test.assertEqual(sorted(bases), sorted(page.types))
 
 
 def promtool(*arguments, stdin=None):

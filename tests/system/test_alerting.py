@@ -65,7 +65,7 @@ class Alerting(MonitoredTest):
             *("--cluster.listen-address=", f"--storage.path={self.file('alertmanager')}"),
             f"--config.file={self.file('alertmanager.yml', ALERTMANAGER % webhook.url)}",
         )
-        self.prometheus(target, alertmanager)
+        self.prometheus(target, alertmanager=alertmanager)
         return broker, webhook
 
     def test_a_backlog_fires_and_resolves(self):

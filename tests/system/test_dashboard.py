@@ -81,8 +81,9 @@ class Work(threading.Thread):
     def one_round(self, suffix):
         """One queue has a reeve-worker; the other one's worker is the test's."""
         good, failing, bad = f"good-{suffix}", f"failing-{suffix}", f"bad-{suffix}"
-        self.client.submit(good, "email", task_name="send_email")
-        self.outcome(good)
+        for ident, name in ((good, "send_email"), (f"rejected-{suffix}", "no_handler")):
+            self.client.submit(ident, "email", task_name=name)
+            self.outcome(ident)
         self.client.submit(failing, "sms", task_name="send_sms")
         self.settle(FAIL, reason="no_network")
         self.settle()
@@ -112,9 +113,11 @@ class Dashboard(MonitoredTest):
         self.assertGreater(len(self.targets), 50)
 
     def busy_broker(self):
-        """A broker where much goes wrong once, and more for as long as the test runs."""
+        """A broker where much goes wrong once, and more for as long as the test runs. Returns its
+        address and that of a worker."""
         broker, target = self.served(**{"max-length": 1, "max-retries": 1})
-        self.worker(broker.tcp, "email", "--", "cat")
+        arguments = ("--http", "127.0.0.1:0", "--task", "send_email=cat")
+        program = self.worker(broker.tcp, "email", *arguments)
         doomed, worker, client = (self.peer(broker) for _ in range(3))
         self.die_with_a_task(broker, client, doomed)
         worker.ready("w", "sms")
@@ -122,7 +125,7 @@ class Dashboard(MonitoredTest):
         work = Work(client, worker)
         work.start()
         self.addCleanup(work.end)
-        return target
+        return target, f"127.0.0.1:{program.log.wait('serving_http')['port']}"
 
     @staticmethod
     def die_with_a_task(broker, client, worker):
@@ -177,8 +180,8 @@ class Dashboard(MonitoredTest):
         return found
 
     def test_every_query_has_data(self):
-        target = self.busy_broker()
-        prometheus = Prometheus(self.prometheus(target))
+        target, worker = self.busy_broker()
+        prometheus = Prometheus(self.prometheus(target, [worker]))
         variables = {
             v["name"]: v for v in self.dashboard["templating"]["list"] if v["type"] == "query"
         }
@@ -197,8 +200,9 @@ class Dashboard(MonitoredTest):
             offered,
             {
                 "instance": [target],
+                "worker": [worker],
                 "queue": ["email", "fax", "sms"],
-                "task": ["send_email", "send_sms"],
+                "task": ["no_handler", "send_email", "send_sms"],
             },
         )
         self.answers(prometheus, {name: chosen(values) for name, values in offered.items()})

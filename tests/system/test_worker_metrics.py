@@ -9,7 +9,14 @@ import socket
 
 import mdp_harness as harness
 from programs import EX_UNAVAILABLE, EX_USAGE, WORKER, ProgramTest, environment, get
-from scrape import OPENMETRICS, assert_histograms_add_up, assert_in_manual, fetch, promtool
+from scrape import (
+    OPENMETRICS,
+    assert_histograms_add_up,
+    assert_in_manual,
+    assert_on_dashboard,
+    fetch,
+    promtool,
+)
 
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
 HTTP = ("--http", "127.0.0.1:0")
@@ -246,6 +253,10 @@ class Form(WorkerMetricsTest):
     def test_every_metric_is_in_the_manual_with_its_type_and_labels(self):
         _, url = self.pages()
         assert_in_manual(self, fetch(f"{url}/metrics"), "Metrics of a worker")
+
+    def test_every_metric_is_on_the_dashboard(self):
+        _, url = self.pages()
+        assert_on_dashboard(self, fetch(f"{url}/metrics"), "reeve-worker")
 
 
 class Address(ProgramTest):
