@@ -274,6 +274,11 @@ void reeve_client_interrupt(reeve_client_t *self)
     errno = saved;
 }
 
+const char *reeve_client_broker(const reeve_client_t *self)
+{
+    return self->broker;
+}
+
 static void set_error_text(reeve_client_t *self, const char *text)
 {
     free(self->error_text);

@@ -74,6 +74,9 @@ reeve_client_t *reeve_client_new(const reeve_client_options_t *options);
 /*  Closes; what is unconfirmed stays unknown to the caller. */
 void reeve_client_destroy(reeve_client_t **self);
 
+/*  The endpoint that it connects to. Any thread; lives as long as the handle. */
+const char *reeve_client_broker(const reeve_client_t *self);
+
 /*  Queues a task for sending (batched; sent when the batch is full, or by reeve_client_poll /
     reeve_client_flush). Does not block. Returns 0; -1 with *error REEVE_ERR_TOO_MANY when the window
     is full (call reeve_client_poll), or the reason why the task is not acceptable; `id` (room for
@@ -96,8 +99,7 @@ int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *e
                       reeve_error_t *error);
 
 /*  Ends the wait that the handle's thread is in, or else its next one: reeve_client_poll returns 0,
-    a request fails with REEVE_ERR_CLOSED. Any thread, and from signal handlers; the one function of
-    a handle of which this is true. */
+    a request fails with REEVE_ERR_CLOSED. Any thread, and from signal handlers. */
 void reeve_client_interrupt(reeve_client_t *self);
 
 /*  Unconfirmed submissions, and waits whose outcome has not come. */
