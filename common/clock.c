@@ -37,3 +37,22 @@ int64_t clock_wall_ms(void)
     struct timespec time = now(CLOCK_REALTIME);
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
+
+clock_reading_t clock_read(void)
+{
+    enum { TOGETHER_MS = 10, TRIES = 3 };
+    clock_reading_t reading;
+    for (int i = 0; i < TRIES; i++) {
+        reading.mono_ms = clock_mono_ms();
+        reading.wall_ms = clock_wall_ms();
+        if (clock_mono_ms() - reading.mono_ms <= TOGETHER_MS)
+            break;
+    }
+    return reading;
+}
+
+int64_t clock_step_ms(clock_reading_t before, clock_reading_t now)
+{
+    int64_t step_ms = (now.wall_ms - before.wall_ms) - (now.mono_ms - before.mono_ms);
+    return step_ms > CLOCK_STEP_MS || step_ms < -CLOCK_STEP_MS ? step_ms : 0;
+}

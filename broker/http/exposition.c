@@ -195,6 +195,9 @@ static void process(prom_t *page, const snapshot_t *snapshot)
     for (size_t i = 0; i < LABELS; i++)
         prom_sample(page, "reeve_metric_label_overflow",
                     &(prom_labels_t){"label", labels[i].name, NULL, NULL}, (double)labels[i].count);
+    prom_single(page, "reeve_clock_steps_total", "counter",
+                "Times that the wall clock was set by more than a second while the broker ran.",
+                (double)snapshot->clock_steps);
     prom_single(page, "reeve_uptime_seconds", "gauge", "Since the broker started.",
                 snapshot->uptime_s);
     prom_family(page, "reeve_build_info", "gauge", "Always 1; the version is in the label.");

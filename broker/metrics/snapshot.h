@@ -45,6 +45,7 @@ typedef struct snapshot {
     uint64_t queues_total, in_memory, uncommitted;
     uint64_t stale, duplicates, conflicts, lost;
     uint64_t into_other[LABELS];
+    uint64_t clock_steps;
     double uptime_s;
 } snapshot_t;
 

@@ -81,7 +81,8 @@ struct reactor {
     id_filter_t *ids;
     uuid7_t uuids;
     int64_t now_ms, wall_ms;
-    uint64_t committed; /* changes that are durable */
+    uint64_t clock_steps; /* times that the wall clock was found set */
+    uint64_t committed;   /* changes that are durable */
     uint64_t last_call;
     call_t *calls;
     parting_t *partings; /* found out while sending; told to the core after */

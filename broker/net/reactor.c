@@ -442,8 +442,14 @@ static void hand_over(reactor_t *self)
 
 static void read_clocks(reactor_t *self)
 {
-    self->now_ms = clock_mono_ms();
-    self->wall_ms = clock_wall_ms();
+    clock_reading_t before = {self->now_ms, self->wall_ms}, now = clock_read();
+    self->now_ms = now.mono_ms;
+    self->wall_ms = now.wall_ms;
+    int64_t step_ms = before.wall_ms == 0 ? 0 : clock_step_ms(before, now);
+    if (step_ms == 0)
+        return;
+    self->clock_steps++;
+    log_event(LOG_WARN, "clock_stepped", F_NUM("step_s", (double)step_ms / 1000));
 }
 
 static long poll_timeout_ms(const reactor_t *self)
