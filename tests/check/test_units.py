@@ -93,7 +93,7 @@ class Installed(unittest.TestCase):
         self.check_options(*self.command(UNITS[0]))
         program, arguments = self.command(UNITS[1])
         self.assertEqual(["$ARGUMENTS"], arguments)
-        example = (self.prefix / "share/doc/reeve/examples/worker.conf").read_text()
+        example = (self.prefix / "share/doc/reeve/examples/reeve-worker.conf").read_text()
         variables = dict(line.split("=", 1) for line in example.splitlines()
                          if line and line[0] != "#")
         self.check_options(program, shlex.split(variables["ARGUMENTS"]))
