@@ -68,17 +68,6 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     return 0;
 }
 
-clock_reading_t clock_read(void)
-{
-    return (clock_reading_t){clock_mono_ms(), clock_wall_ms()};
-}
-
-int64_t clock_step_ms(clock_reading_t before, clock_reading_t now)
-{
-    (void)before, (void)now;
-    return 0;
-}
-
 /* ---- what the peers say --------------------------------------------------------------------- */
 
 static bool say(const char *peer)
