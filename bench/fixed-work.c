@@ -29,7 +29,7 @@
 #include "common/wire/reeve.h"
 #include "common/wire/token.h"
 
-/*  No more waits in a round than a queue keeps in memory, as where consumers keep up. */
+/*  A round's tasks are as many as a queue keeps in memory: without a backlog none is read again. */
 enum { BATCH = 100, STEPS = 10, ROUND = BATCH * STEPS, BODY_BYTES = 256, START_MS = 1000 };
 #define START_WALL_MS 1764000000000LL
 #define CLIENT        "client"
@@ -46,6 +46,7 @@ static struct world {
     bool introduced;
     phase_t phase;
     size_t step, round, rounds;
+    size_t backlog;              /* batches that wait before those of a round */
     uint64_t submitted, settled; /* so far; both are also the last correlation number */
     /* the message under way to the broker */
     slice_t frames[2];
@@ -136,6 +137,12 @@ static bool say_ready(void)
     return say(WORKER);
 }
 
+/*  The first round lays the backlog. */
+static size_t submit_steps(void)
+{
+    return world.round == 0 ? STEPS + world.backlog : STEPS;
+}
+
 /*  False when this phase has been played. */
 static bool say_next(void)
 {
@@ -146,7 +153,7 @@ static bool say_next(void)
     size_t step = world.step++;
     switch (world.phase) {
     case PHASE_SUBMIT:
-        return step < STEPS && say_submit();
+        return step < submit_steps() && say_submit();
     case PHASE_DISPATCH:
         return step < STEPS && say_prefetch((step + 1) * BATCH);
     case PHASE_ACK: /* first of all, no more tasks, so that those of the next round wait */
@@ -183,9 +190,10 @@ static void hear(slice_t frame)
 static void end_phase(void)
 {
     size_t heard = world.phase == PHASE_DISPATCH ? world.deliveries : world.confirmations;
-    if (heard != ROUND) {
-        fprintf(stderr, "fixed-work: %s: %zu of %d tasks\n", phase_names[world.phase], heard,
-                ROUND);
+    size_t meant = world.phase == PHASE_SUBMIT ? submit_steps() * BATCH : ROUND;
+    if (heard != meant) {
+        fprintf(stderr, "fixed-work: %s: %zu of %zu tasks\n", phase_names[world.phase], heard,
+                meant);
         exit(EX_SOFTWARE);
     }
     CALLGRIND_DUMP_STATS_AT(world.round == 0 ? "warm-up" : phase_names[world.phase]);
@@ -426,13 +434,16 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--built-with") == 0)
         return print_built_with();
-    if (argc != 3 || (world.rounds = (size_t)atol(argv[2]) + 1) == 1) {
-        fputs("Usage: fixed-work DATABASE ROUNDS | --built-with\n"
+    if (argc != 4 || (world.rounds = (size_t)atol(argv[2]) + 1) == 1) {
+        fputs("Usage: fixed-work DATABASE ROUNDS BACKLOG | --built-with\n"
               "Submits, gives out and settles 1000 tasks in each round, 100 in a message, after a\n"
-              "round to warm up. Under callgrind, ends each phase with a dump.\n",
+              "round to warm up, while BACKLOG tasks, in hundreds, wait before them. Under "
+              "callgrind,\n"
+              "ends each phase with a dump.\n",
               stderr);
         return EX_USAGE;
     }
+    world.backlog = (size_t)atol(argv[3]) / BATCH;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);

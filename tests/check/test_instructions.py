@@ -48,7 +48,7 @@ RUN, MALLOC = ("run", "/src/writer.c"), ("malloc", "???")
 
 
 def figures(cost):
-    return {"built_with": {}, "instructions_per_task": {"ack": {"writer": cost}}}
+    return {"built_with": {}, "instructions_per_task": {"busy": {"ack": {"writer": cost}}}}
 
 
 class Dumps(unittest.TestCase):
@@ -79,7 +79,8 @@ class Growth(unittest.TestCase):
     def test_a_tenth_more_is_noticed_and_named(self):
         self.assertEqual([], instructions.grown(figures(11000), figures(10000)))
         line, = instructions.grown(figures(11100), figures(10000))
-        self.assertEqual("ack: writer: 11100 instructions per task, 10000 are committed (+11%)", line)
+        self.assertEqual("busy: ack: writer: 11100 instructions per task, 10000 are committed (+11%)",
+                         line)
 
     def test_a_few_instructions_more_are_not(self):
         self.assertEqual([], instructions.grown(figures(18), figures(3)))
