@@ -74,6 +74,7 @@ class Installed(unittest.TestCase):
         self.have("lib/sysusers.d", "reeve.conf")
         self.have("share/man/man1", "reeve.1", "reeve-worker.1")
         self.have("share/man/man8", "reeve-broker.8")
+        self.have("share/bash-completion/completions", "reeve", "reeve-broker", "reeve-worker")
         self.have("share/reeve", "prometheus", "grafana")
         self.have("share/reeve/prometheus", "prometheus.yml", "reeve-alerts.yml")
         self.have("share/reeve/grafana", "reeve.json")
