@@ -47,13 +47,13 @@ class Alerts(unittest.TestCase):
         tests = "".join(path.read_text() for path in (DIRECTORY / "tests").glob("*.yml"))
         for alert in self.alerts:
             self.assertIn(f"alertname: {alert}, eval_time", tests, "never seen quiet")
-            self.assertIn(f"runbook: docs/operations.md#{alert.lower()}", tests, "never seen firing")
+            self.assertIn(f"runbook_url: docs/operations.md#{alert.lower()}", tests, "never seen firing")
 
     def test_each_has_a_section_and_each_section_an_alert(self):
         document = (ROOT / "docs/operations.md").read_text()
         sections = re.findall(r"^### (Reeve\w+)$", document, re.MULTILINE)
         self.assertCountEqual(sections, self.alerts)
-        anchors = re.findall(r"runbook: docs/operations\.md#(\w+)$", self.text, re.MULTILINE)
+        anchors = re.findall(r"runbook_url: docs/operations\.md#(\w+)$", self.text, re.MULTILINE)
         self.assertEqual(anchors, [alert.lower() for alert in self.alerts])
 
     def test_every_metric_is_one_of_the_broker(self):
