@@ -173,6 +173,9 @@ static void store(prom_t *page, const snapshot_t *snapshot, const disk_usage_t *
                 disk->wal_bytes);
     prom_single(page, "reeve_disk_free_bytes", "gauge", "Free space where the database is.",
                 disk->free_bytes);
+    prom_single(page, "reeve_disk_reserve_bytes", "gauge",
+                "Free space below which new tasks are refused.",
+                (double)snapshot->disk_reserve_bytes);
 }
 
 static void process(prom_t *page, const snapshot_t *snapshot)

@@ -46,6 +46,7 @@ typedef struct snapshot {
     uint64_t stale, duplicates, conflicts, lost;
     uint64_t into_other[LABELS];
     uint64_t clock_steps;
+    int64_t disk_reserve_bytes;
     double uptime_s;
 } snapshot_t;
 

@@ -144,6 +144,7 @@ snapshot_t *observe(const reactor_t *self)
     snapshot->duplicates = totals.duplicates;
     snapshot->conflicts = totals.conflicts;
     snapshot->lost = totals.lost;
+    snapshot->disk_reserve_bytes = self->config.disk_reserve_bytes;
     snapshot->clock_steps = self->clock_steps;
     snapshot->uptime_s = (double)(self->now_ms - self->started_ms) / 1000;
     return snapshot;

@@ -258,8 +258,13 @@ class Broker(MetricsTest):
         self.confirmed(client, 100)
         page = fetch(f"{url}/metrics")
         self.assertEqual(page.value("reeve_commit_changes_sum"), 103)
+
+    def test_the_database_and_its_disk(self):
+        _, url = self.serving({"disk-reserve": "3M"})
+        page = fetch(f"{url}/metrics")
         self.assertGreater(page.value("reeve_store_database_bytes"), 0)
         self.assertGreater(page.value("reeve_disk_free_bytes"), 0)
+        self.assertEqual(page.value("reeve_disk_reserve_bytes"), 3 << 20)
 
     def test_build_info_and_uptime(self):
         _, url = self.serving()
