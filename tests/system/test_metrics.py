@@ -280,11 +280,11 @@ class Bounds(MetricsTest):
 
     def test_more_task_names_than_have_series(self):
         broker, url = self.serving({"log-task-rate": 0})
-        client, worker = self.peer(broker), self.worker(broker, "q", prefetch=1000)
+        client = self.peer(broker)
         count = TASK_NAMES + 20
         for i in range(count):
             client.submit(f"t{i}", "q", task_name=f"name{i}")
-        self.finish_all(worker, count)
+        self.finish_all(self.worker(broker, "q", prefetch=1000), count)
         page = fetch(f"{url}/metrics")
         counts = page.by("task", "task_process_duration_seconds_count")
         self.assertEqual(len(counts), TASK_NAMES + 1)
