@@ -4,8 +4,10 @@ Usage: test_worker_metrics.py BUILD_DIR. The commands are what the task's name s
 it in a shell.
 """
 
+import json
 import signal
 import socket
+import threading
 
 import mdp_harness as harness
 from programs import EX_UNAVAILABLE, EX_USAGE, WORKER, ProgramTest, environment, get
@@ -257,6 +259,39 @@ class Form(WorkerMetricsTest):
     def test_every_metric_is_on_the_dashboard(self):
         _, url = self.pages()
         assert_on_dashboard(self, fetch(f"{url}/metrics"), "reeve-worker")
+
+
+class UnderLoad(WorkerMetricsTest):
+    def test_scrapes_beside_many_tasks(self):
+        broker = self.broker({"log-task-rate": 0}, {"max-retries": 0})
+        _, url = self.watched(broker.ipc, "default", "-c", 4, "--prefetch", 50, *BY_NAME)
+        count = 300
+        lines = [{"task_name": "true" if i % 3 else "exit 3", "id": f"t{i}"} for i in range(count)]
+        tasks = self.file("tasks", "".join(json.dumps(line) + "\n" for line in lines))
+        pages, done = [], threading.Event()
+
+        def watch():
+            while not done.is_set():
+                pages.append(fetch(f"{url}/metrics"))
+
+        watchers = [threading.Thread(target=watch) for _ in range(3)]
+        for watcher in watchers:
+            watcher.start()
+        try:
+            self.reeve(broker.ipc, "submit", "--file", tasks)
+            self.wait_for_end(broker.ipc, *(line["id"] for line in lines), status=1)
+        finally:
+            done.set()
+            for watcher in watchers:
+                watcher.join()
+        last = fetch(f"{url}/metrics")
+        self.assertEqual(last.value(TASKS, queue="default", result="success"), count * 2 / 3)
+        self.assertEqual(last.value(TASKS, queue="default", result="failure"), count / 3)
+        self.assertGreater(len(pages), 3)
+        for page in pages:
+            assert_histograms_add_up(self, page)
+            ended = sum(value for _, value in page.all(TASKS))
+            self.assertEqual(page.value(f"{DURATION}_count", queue="default"), ended)
 
 
 class Address(ProgramTest):
