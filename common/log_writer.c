@@ -99,6 +99,8 @@ bool log_writer_start(const log_writer_calls_t *calls)
     writer.calls = calls;
     writer.running = pthread_create(&writer.thread, NULL, run, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (writer.running)
+        pthread_setname_np(writer.thread, "log");
     return writer.running;
 }
 

@@ -54,8 +54,10 @@ checkpointer_t *checkpointer_start(const char *path)
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     bool open = sqlite3_open_v2(path, &self->db, flags, NULL) == SQLITE_OK &&
                 sqlite3_exec(self->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) == SQLITE_OK;
-    if (open && pthread_create(&self->thread, NULL, run, self) == 0)
+    if (open && pthread_create(&self->thread, NULL, run, self) == 0) {
+        pthread_setname_np(self->thread, "checkpoint");
         return self;
+    }
     sqlite3_close(self->db);
     free(self);
     return NULL;

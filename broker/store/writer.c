@@ -186,6 +186,7 @@ writer_t *writer_start(store_t *store, int notify_fd)
         free(self);
         return NULL;
     }
+    pthread_setname_np(self->thread, "writer");
     return self;
 }
 
