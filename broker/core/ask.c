@@ -165,7 +165,7 @@ void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr)
 
 static void cancel(core_t *core, task_t *task)
 {
-    worker_t *worker = task->holder;
+    worker_t *worker = lease_holder(task);
     outcome_t *outcome = lease_outcome(core, task, ENDING_CANCELLED, "cancelled", NULL);
     task_end(core, task, REEVE_STATE_CANCELLED, outcome);
     outcome_unref(&outcome);

@@ -147,8 +147,8 @@ static void take_due(core_t *core, const event_t *event)
 static void timed_work(core_t *core)
 {
     if (core->now_ms >= core->next_check_ms) {
+        worker_check(core, core->now_ms - core->next_check_ms + CHECK_MS);
         core->next_check_ms = core->now_ms + CHECK_MS;
-        worker_check(core);
         lease_check(core);
     }
     if (core->now_ms >= core->next_sweep_ms && !core->draining) {
@@ -182,10 +182,21 @@ static void set_prefetch(core_t *core, const event_t *event)
     worker_set_prefetch(core, worker, event->prefetch.prefetch);
 }
 
-static void commit(core_t *core, uint64_t changes)
+static void commit(core_t *core, const event_t *event)
 {
-    core->durable = changes;
+    core->durable = event->committed.changes;
+    if (event->committed.took_us > 0)
+        core->commit_us = (3 * core->commit_us + event->committed.took_us) / 4;
     task_forget_durable(core);
+}
+
+static void drain(core_t *core)
+{
+    core->draining = true;
+    for (worker_t *worker = core->workers; worker; worker = worker->hh.next) {
+        worker->ahead_limit = 0;
+        lease_trim(core, worker);
+    }
 }
 
 static void take(core_t *core, const event_t *event)
@@ -234,7 +245,7 @@ static void take(core_t *core, const event_t *event)
         peer_leaves(core, event->peer, DEPARTURE_GONE);
         break;
     case EVENT_COMMITTED:
-        commit(core, event->committed.changes);
+        commit(core, event);
         break;
     case EVENT_FOUND:
         ask_found(core, event);
@@ -251,7 +262,7 @@ static void take(core_t *core, const event_t *event)
     case EVENT_TICK:
         break;
     case EVENT_DRAIN:
-        core->draining = true;
+        drain(core);
         break;
     case EVENT_DISK_LOW:
         core->disk_low = event->disk.low;

@@ -5,9 +5,15 @@
 /*  Tasks a queue gives out before the next queue has its turn. */
 enum { DISPATCH_TURN = 16 };
 
+/*  A worker with room comes before all that have none and are leased tasks ahead. */
+static subscription_t *next_subscription(const queue_t *queue)
+{
+    return queue->open ? queue->open : queue->spare;
+}
+
 void dispatch_mark(core_t *core, queue_t *queue)
 {
-    if (queue->runnable || queue->open == NULL || core->draining)
+    if (queue->runnable || next_subscription(queue) == NULL || core->draining)
         return;
     queue->runnable = true;
     DL_APPEND2(core->runnable, queue, run_prev, run_next);
@@ -29,14 +35,14 @@ static task_t *next_task(core_t *core, queue_t *queue)
 static bool take_turn(core_t *core, queue_t *queue)
 {
     for (int i = 0; i < DISPATCH_TURN; i++) {
-        if (queue->open == NULL)
+        subscription_t *subscription = next_subscription(queue);
+        if (subscription == NULL)
             return false;
         task_t *task = next_task(core, queue);
         if (task == NULL)
             return false;
-        subscription_t *subscription = queue->open;
-        DL_DELETE(queue->open, subscription);
-        DL_APPEND(queue->open, subscription);
+        DL_DELETE(*subscription->list, subscription);
+        DL_APPEND(*subscription->list, subscription);
         worker_t *worker = subscription->worker;
         worker->turn = (size_t)(subscription - worker->subscriptions) + 1;
         lease_give(core, task, worker);

@@ -109,6 +109,7 @@ typedef struct event {
         } attempt;
         struct {
             uint64_t changes; /* so many changes, counted from the core's start, are durable */
+            int64_t took_us;  /* the transaction; 0: not known, or told before */
         } committed;
         struct {
             uint64_t ticket;

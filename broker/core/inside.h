@@ -28,6 +28,7 @@ typedef struct task {
     struct task *prev, *next; /* window or fading list; leases while PROCESSING */
     /* while PROCESSING */
     worker_t *holder; /* NULL: waiting for its worker's return until lease_until_ms */
+    bool ahead;       /* leased before its worker has room for it, and not sent (lease.c) */
     char *holder_name;
     uint64_t holder_instance; /* of the process that has or had it; 0: not known */
     peer_t holder_peer;       /* the connection that its delivery goes over; 0: not known */
@@ -55,8 +56,10 @@ struct queue {
     policy_t policy;
     window_t window;
     uint64_t waiting, scheduled, processing, dead, bytes;
-    int64_t oldest_ms;    /* as the store told at the start; until the window has tasks */
-    subscription_t *open; /* workers with room, next first */
+    uint64_t ahead;        /* of those processing: not sent, and may come back */
+    int64_t oldest_ms;     /* as the store told at the start; until the window has tasks */
+    subscription_t *open;  /* workers with room, next first */
+    subscription_t *spare; /* workers that may be leased tasks ahead, next first */
     uint32_t workers;
     bool runnable;
     queue_t *run_prev, *run_next;
@@ -66,7 +69,7 @@ struct queue {
 struct subscription {
     worker_t *worker;
     queue_t *queue;
-    bool open;
+    subscription_t **list; /* the queue's that it is in: open or spare; NULL none */
     subscription_t *prev, *next;
 };
 
@@ -74,9 +77,12 @@ struct worker {
     peer_t peer;
     peer_kind_t kind;
     char *name;
-    uint64_t instance; /* 0: not told */
-    uint32_t prefetch, leased;
-    task_t *held;
+    uint64_t instance;         /* 0: not told */
+    uint32_t prefetch, leased; /* leased: all that it holds, those ahead as well */
+    task_t *held;              /* in the order of leasing */
+    task_t *ahead;             /* the first of those that are ahead; NULL none */
+    uint32_t ahead_count, ahead_limit;
+    uint32_t settled; /* since the last check */
     subscription_t *subscriptions;
     size_t subscription_count;
     size_t turn; /* the subscription after the one that served last */
@@ -127,6 +133,7 @@ struct core {
     effects_t *out;
     outbox_t outbox;
     uint64_t changes, durable;
+    int64_t commit_us; /* how long a commit takes, smoothed */
     uint64_t random;
 
     task_t *tasks;  /* by seq */
@@ -207,7 +214,8 @@ typedef enum departure {
     DEPARTURE_EXPELLED,
 } departure_t;
 void worker_remove(core_t *core, worker_t *worker, departure_t why);
-void worker_check(core_t *core);
+/*  Looks after all workers; `elapsed_ms` since the last time. */
+void worker_check(core_t *core, int64_t elapsed_ms);
 /*  A Majordomo worker cannot be told to stop one task: when its task was taken back, the conversation
     ends. Own-protocol workers are left alone; NULL too. */
 void worker_expel_mdp(core_t *core, worker_t *worker);
@@ -217,6 +225,16 @@ void lease_give(core_t *core, task_t *task, worker_t *worker);
 /*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */
 void lease_clear(core_t *core, task_t *task);
 void lease_orphan(core_t *core, task_t *task);
+/*  The worker that was sent the task; NULL: none was. */
+worker_t *lease_holder(const task_t *task);
+/*  How many tasks the worker may be leased ahead. */
+uint32_t lease_ahead_limit(const worker_t *worker);
+/*  Decides that anew, after `elapsed_ms` in which it settled worker->settled. */
+void lease_measure(core_t *core, worker_t *worker, int64_t elapsed_ms);
+/*  Sends what is ahead and what the worker, as it knows, has room for. */
+void lease_promote(core_t *core, worker_t *worker);
+/*  Takes back, newest first, what is ahead above the limit. */
+void lease_trim(core_t *core, worker_t *worker);
 void lease_adopt(core_t *core, task_t *task, worker_t *worker);
 void lease_release(core_t *core, task_t *task); /* back to its queue, uncounted */
 void lease_settle(core_t *core, const event_t *event);
@@ -224,7 +242,7 @@ void lease_extend(core_t *core, const event_t *event);
 void lease_progress(core_t *core, const event_t *event);
 void lease_check(core_t *core);
 /*  Tells the worker that held the task until the move just issued; NULL: nobody did. */
-void lease_revoke(core_t *core, const task_t *task, const worker_t *worker, revoke_cause_t cause);
+void lease_revoke(core_t *core, const task_t *task, worker_t *worker, revoke_cause_t cause);
 void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
                      revoke_cause_t cause);
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,

@@ -1,5 +1,10 @@
 /*  Leases: a task held by one worker under an attempt number, and how that ends.
 
+    A lease is durable before its task is sent. So that a fast worker need not wait for a commit between
+    two tasks, it is leased some tasks ahead: as many as it settles while one is under way, and no more;
+    a slow worker gets none. They are sent as it gets room, and taken back, as if they had never been
+    leased, when it slows down or leaves (docs/decisions/0007).
+
     Two clocks run apart: the lease itself (is the worker alive and still holding the task? seconds,
     extended by heartbeats) and the attempt's timeout (how long may the work take? maybe hours). */
 
@@ -23,6 +28,40 @@ static void start_clocks(const core_t *core, task_t *task)
     task->deadline_ms = reeve ? INT64_MAX : core->now_ms + task->timeout_ms;
 }
 
+worker_t *lease_holder(const task_t *task)
+{
+    return task->ahead ? NULL : task->holder;
+}
+
+/*  Its delivery has not left yet. */
+static bool is_unsent(const core_t *core, const task_t *task)
+{
+    return task->ahead || task->last_change > core->durable;
+}
+
+static void deliver(core_t *core, const task_t *task)
+{
+    effect_t *effect = is_unsent(core, task)
+                           ? outbox_add(&core->outbox, task->last_change, EFFECT_DELIVER)
+                           : effects_add(core->out, EFFECT_DELIVER);
+    effect->peer = task->holder_peer;
+    effect->deliver.record = record_ref(task->record);
+    effect->deliver.attempt = task->tries.attempts;
+    effect->deliver.retry_count = task->tries.failures;
+    effect->deliver.max_retries = retry_limit(&task->queue->policy, task->record);
+    effect->deliver.timeout_ms = task->timeout_ms;
+}
+
+/* ---- held tasks, and those that are ahead ---------------------------------------------------- */
+
+static task_t *next_ahead(task_t *task)
+{
+    do
+        task = task->held_next;
+    while (task && !task->ahead);
+    return task;
+}
+
 static void hold(task_t *task, worker_t *worker)
 {
     task->holder_instance = worker->instance;
@@ -32,17 +71,93 @@ static void hold(task_t *task, worker_t *worker)
     worker->leased++;
 }
 
+static void clear_ahead(task_t *task)
+{
+    worker_t *worker = task->holder;
+    if (!task->ahead)
+        return;
+    if (worker->ahead == task)
+        worker->ahead = next_ahead(task);
+    worker->ahead_count--;
+    task->queue->ahead--;
+    task->ahead = false;
+}
+
 static void let_go(task_t *task)
 {
     if (task->holder) {
+        clear_ahead(task);
         DL_DELETE2(task->holder->held, task, held_prev, held_next);
         task->holder->leased--;
         task->holder = NULL;
     }
 }
 
+/*  Sends what is ahead as far as the worker has room: at once what is durable, where the worker knows of
+    its room; else behind the news of it. */
+static void promote(core_t *core, worker_t *worker, bool known)
+{
+    while (worker->ahead && worker->leased - worker->ahead_count < worker->prefetch &&
+           !core->draining) {
+        task_t *task = worker->ahead;
+        clear_ahead(task);
+        task->started_wall_ms = core->wall_ms;
+        task->started_ms = core->now_ms;
+        start_clocks(core, task);
+        if (!known || task->last_change > core->durable)
+            task->last_change = core->changes;
+        deliver(core, task);
+    }
+}
+
+uint32_t lease_ahead_limit(const worker_t *worker)
+{
+    return worker->prefetch ? worker->ahead_limit : 0;
+}
+
+/*  Nobody has seen this attempt: its number is given out again. */
+static void take_back(core_t *core, task_t *task)
+{
+    task->tries.attempts--;
+    task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
+}
+
+void lease_promote(core_t *core, worker_t *worker)
+{
+    promote(core, worker, true);
+}
+
+void lease_trim(core_t *core, worker_t *worker)
+{
+    uint32_t limit = lease_ahead_limit(worker);
+    task_t *task = worker->held ? worker->held->held_prev : NULL;
+    while (worker->ahead_count > limit) {
+        task_t *earlier = task->held_prev;
+        if (task->ahead)
+            take_back(core, task);
+        task = earlier;
+    }
+}
+
+/*  A change is durable after the commit that is under way and its own one: what is settled meanwhile,
+    and as much again, so that a worker that could be faster becomes so. */
+void lease_measure(core_t *core, worker_t *worker, int64_t elapsed_ms)
+{
+    enum { COMMITS = 3 };
+    int64_t wanted = 0;
+    if (elapsed_ms > 0 && !core->draining) {
+        int64_t elapsed_us = elapsed_ms * 1000;
+        wanted = (worker->settled * core->commit_us * COMMITS + elapsed_us / 2) / elapsed_us;
+    }
+    worker->settled = 0;
+    worker->ahead_limit = wanted < LIMIT_AHEAD_TASKS ? (uint32_t)wanted : LIMIT_AHEAD_TASKS;
+    lease_trim(core, worker);
+    worker_update(core, worker);
+}
+
 void lease_give(core_t *core, task_t *task, worker_t *worker)
 {
+    bool ahead = worker->leased >= worker->prefetch;
     task->tries.attempts++;
     task->holder_name = mem_strdup(worker->name);
     task_move(core, task, REEVE_STATE_PROCESSING, core->wall_ms, NULL);
@@ -54,15 +169,16 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
         task->timeout_ms = core->config.mdp_timeout_ms;
     hold(task, worker);
     start_clocks(core, task);
+    if (ahead) {
+        task->ahead = true;
+        worker->ahead_count++;
+        task->queue->ahead++;
+        if (worker->ahead == NULL)
+            worker->ahead = task;
+    } else {
+        deliver(core, task);
+    }
     worker_update(core, worker);
-
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DELIVER);
-    effect->peer = worker->peer;
-    effect->deliver.record = record_ref(task->record);
-    effect->deliver.attempt = task->tries.attempts;
-    effect->deliver.retry_count = task->tries.failures;
-    effect->deliver.max_retries = retry_limit(&task->queue->policy, task->record);
-    effect->deliver.timeout_ms = task->timeout_ms;
 }
 
 void lease_clear(core_t *core, task_t *task)
@@ -98,10 +214,13 @@ void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
     effect->revoke.cause = cause;
 }
 
-void lease_revoke(core_t *core, const task_t *task, const worker_t *worker, revoke_cause_t cause)
+void lease_revoke(core_t *core, const task_t *task, worker_t *worker, revoke_cause_t cause)
 {
-    if (worker)
-        lease_revoke_at(core, worker->peer, task->seq, task->tries.attempts, cause);
+    if (worker == NULL)
+        return;
+    lease_revoke_at(core, worker->peer, task->seq, task->tries.attempts, cause);
+    if (worker->kind == PEER_REEVE)
+        promote(core, worker, false);
 }
 
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
@@ -165,9 +284,9 @@ static void time_out(core_t *core, task_t *task)
     worker_expel_mdp(core, worker);
 }
 
-/*  The delivery waits for the disk, and the clocks with it. So does the grace of a worker that fell
+/*  The delivery waits for the disk, or for room, and the clocks with it. So does the grace of a worker that fell
     silent meanwhile: it will get the delivery if it is there, and must not get the task twice. */
-static void wait_for_disk(const core_t *core, task_t *task)
+static void wait_for_delivery(const core_t *core, task_t *task)
 {
     if (task->holder)
         start_clocks(core, task);
@@ -179,12 +298,12 @@ void lease_check(core_t *core)
 {
     task_t *task, *next;
     DL_FOREACH_SAFE (core->leases, task, next) {
-        if (task->last_change > core->durable) {
-            wait_for_disk(core, task);
+        if (is_unsent(core, task)) {
+            wait_for_delivery(core, task);
         } else if (task->deadline_ms <= core->now_ms) {
             time_out(core, task);
         } else if (task->lease_until_ms <= core->now_ms) {
-            const worker_t *worker = task->holder;
+            worker_t *worker = task->holder;
             lease_lose(core, task,
                        worker ? "its worker no longer reports it" : "its worker is gone");
             lease_revoke(core, task, worker, REVOKE_STALE);
@@ -260,6 +379,7 @@ void lease_settle(core_t *core, const event_t *event)
         return;
     }
     outcome_t *outcome = settled_outcome(core, task, event);
+    worker_t *holder = task->holder;
     switch (event->settle.verdict) {
     case VERDICT_SUCCESS:
         task_end(core, task, REEVE_STATE_SUCCESS, outcome);
@@ -273,6 +393,10 @@ void lease_settle(core_t *core, const event_t *event)
         break;
     }
     outcome_unref(&outcome);
+    if (holder) {
+        holder->settled++;
+        lease_promote(core, holder);
+    }
     effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_SETTLED);
     effect->peer = event->peer;
     effect->corr = event->corr;

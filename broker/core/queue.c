@@ -13,7 +13,7 @@
 #include "broker/core/inside.h"
 #include "common/mem.h"
 
-enum { WINDOW_LOW = LIMIT_WINDOW_TASKS / 4, WINDOW_MIN = 16 };
+enum { WINDOW_LOW = LIMIT_WINDOW_TASKS / 2, WINDOW_MIN = 16 };
 
 queue_t *queue_find(const core_t *core, slice_t name)
 {

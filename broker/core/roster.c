@@ -39,24 +39,33 @@ static void note(core_t *core, note_kind_t kind, const worker_t *worker)
     effect->note.worker = mem_strdup(worker->name);
 }
 
+static void leave_list(subscription_t *subscription)
+{
+    if (subscription->list)
+        DL_DELETE(*subscription->list, subscription);
+    subscription->list = NULL;
+}
+
 /*  The queues take turns at each worker: or the first that it named would always be the first to be
     marked, and one with a backlog would starve the others of a worker with a single slot. */
 void worker_update(core_t *core, worker_t *worker)
 {
     bool open = worker->leased < worker->prefetch;
+    bool spare = !open && worker->ahead_count < lease_ahead_limit(worker);
     for (size_t i = 0; i < worker->subscription_count; i++) {
         size_t at = (worker->turn + i) % worker->subscription_count;
         subscription_t *subscription = &worker->subscriptions[at];
-        if (open != subscription->open) {
-            subscription->open = open;
-            if (open)
-                DL_APPEND(subscription->queue->open, subscription);
-            else
-                DL_DELETE(subscription->queue->open, subscription);
+        queue_t *queue = subscription->queue;
+        subscription_t **list = open ? &queue->open : spare ? &queue->spare : NULL;
+        if (list != subscription->list) {
+            leave_list(subscription);
+            if (list)
+                DL_APPEND(*list, subscription);
+            subscription->list = list;
         }
-        if (open) {
-            dispatch_mark(core, subscription->queue);
-            queue_ask(core, subscription->queue);
+        if (list) {
+            dispatch_mark(core, queue);
+            queue_ask(core, queue);
         }
     }
 }
@@ -65,8 +74,7 @@ static void unsubscribe(worker_t *worker)
 {
     for (size_t i = 0; i < worker->subscription_count; i++) {
         subscription_t *subscription = &worker->subscriptions[i];
-        if (subscription->open)
-            DL_DELETE(subscription->queue->open, subscription);
+        leave_list(subscription);
         subscription->queue->workers--;
     }
     free(worker->subscriptions);
@@ -104,6 +112,8 @@ void worker_remove(core_t *core, worker_t *worker, departure_t why)
 {
     bool lost = why == DEPARTURE_GONE || why == DEPARTURE_LOST;
     unsubscribe(worker);
+    worker->ahead_limit = 0;
+    lease_trim(core, worker);
     task_t *task, *next;
     DL_FOREACH_SAFE2(worker->held, task, next, held_next)
     {
@@ -203,6 +213,8 @@ void worker_ready(core_t *core, const event_t *event)
         worker = worker_new(core, event);
     } else {
         unsubscribe(worker);
+        worker->ahead_limit = 0;
+        lease_trim(core, worker);
     }
     worker->last_heard_ms = core->now_ms;
     if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {
@@ -233,6 +245,8 @@ void worker_heartbeat(core_t *core, const event_t *event)
 void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch)
 {
     worker->prefetch = prefetch;
+    lease_promote(core, worker);
+    lease_trim(core, worker);
     worker_update(core, worker);
 }
 
@@ -247,13 +261,16 @@ static bool is_silent(const core_t *core, const worker_t *worker)
     return worker->leased == 0 && silence_ms >= core->config.mdp_liveness_ms;
 }
 
-void worker_check(core_t *core)
+void worker_check(core_t *core, int64_t elapsed_ms)
 {
     worker_t *worker, *next;
     HASH_ITER (hh, core->workers, worker, next) {
         if (is_silent(core, worker)) {
             worker_remove(core, worker, DEPARTURE_LOST);
-        } else if (core->now_ms - worker->last_heartbeat_ms >= core->config.heartbeat_ms) {
+            continue;
+        }
+        lease_measure(core, worker, elapsed_ms);
+        if (core->now_ms - worker->last_heartbeat_ms >= core->config.heartbeat_ms) {
             worker->last_heartbeat_ms = core->now_ms;
             effects_add(core->out, EFFECT_HEARTBEAT)->peer = worker->peer;
         }

@@ -15,7 +15,8 @@ static void confirm(core_t *core, peer_t peer, uint64_t corr, bool duplicate)
 static bool is_full(const queue_t *queue, const task_spec_t *spec)
 {
     const policy_t *policy = &queue->policy;
-    return (policy->max_length && queue->waiting + queue->scheduled >= policy->max_length) ||
+    return (policy->max_length &&
+            queue->waiting + queue->ahead + queue->scheduled >= policy->max_length) ||
            (policy->max_bytes && queue->bytes + spec->body.size > policy->max_bytes);
 }
 

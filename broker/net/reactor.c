@@ -194,8 +194,9 @@ static void take_batch(reactor_t *self, batch_t *batch)
     }
     self->committed += batch->changes;
     if (batch->changes)
-        reactor_step(
-            self, &(event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
+        reactor_step(self, &(event_t){.kind = EVENT_COMMITTED,
+                                      .committed = {.changes = self->committed,
+                                                    .took_us = batch->commit_us}});
 }
 
 static void fail(reactor_t *self)

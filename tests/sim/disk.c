@@ -144,6 +144,8 @@ static void begin_if_due(disk_t *self)
     int64_t takes_ms = dice_between(&sim->dice, 0, sim->plan.commit_max_ms);
     if (sim_fault(sim, sim->plan.slow_commits))
         takes_ms += dice_between(&sim->dice, 0, SLOW_COMMIT_MS);
+    for (batch_t *batch = self->writing; batch; batch = batch->next)
+        batch->took_us = takes_ms * 1000;
     self->awaited = true;
     sim_after(sim, takes_ms, synced, self, draw_fate(sim));
 }

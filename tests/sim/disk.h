@@ -18,6 +18,7 @@ typedef struct batch {
     job_t *jobs;
     size_t count, capacity;
     uint64_t changes;
+    int64_t took_us;
     struct batch *next;
 } batch_t;
 

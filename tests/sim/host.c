@@ -140,7 +140,8 @@ static void take_batch(host_t *self, batch_t *batch)
         answer(self, &batch->jobs[i]);
     self->committed += batch->changes;
     if (batch->changes)
-        host_step(self, &(event_t){.kind = EVENT_COMMITTED, .committed = {self->committed}});
+        host_step(self, &(event_t){.kind = EVENT_COMMITTED,
+                                   .committed = {self->committed, batch->took_us}});
 }
 
 /* ---- turns ---------------------------------------------------------------------------------- */

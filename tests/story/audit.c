@@ -19,7 +19,7 @@ struct fact {
     size_t body_size;
     char *id;
     reeve_state_t state;
-    uint32_t attempts, left_attempt;
+    uint32_t attempts, left_attempt, told_attempt; /* told: the last that was delivered */
     uint64_t admitted, delivered, left, ended;
     UT_hash_handle by_seq, by_id;
 };
@@ -108,6 +108,15 @@ static void check_order(const world_t *self, const fact_t *next)
             fail_msg("%s ran before %s", next->id, fact->id);
 }
 
+/*  A lease without an outcome: nobody may have heard of it. */
+static void take_back(const fact_t *fact, const change_t *change)
+{
+    assert_int_equal(change->to, REEVE_STATE_QUEUED);
+    assert_int_equal(change->tries.attempts, fact->attempts - 1);
+    if (fact->told_attempt >= fact->attempts)
+        fail_msg("%s was taken back after its delivery", fact->id);
+}
+
 void audit_change(world_t *self, const change_t *change)
 {
     self->changes++;
@@ -121,11 +130,12 @@ void audit_change(world_t *self, const change_t *change)
         assert_non_null(change->worker);
         assert_int_equal(change->tries.attempts, fact->attempts + 1);
         fact->delivered = self->changes;
+    } else if (change->from == REEVE_STATE_PROCESSING && change->outcome == NULL) {
+        take_back(fact, change);
     } else {
         assert_int_equal(change->tries.attempts, fact->attempts);
     }
-    if (change->from == REEVE_STATE_PROCESSING) {
-        assert_non_null(change->outcome);
+    if (change->from == REEVE_STATE_PROCESSING && change->outcome) {
         assert_int_equal(change->outcome->spec.attempt, fact->attempts);
         fact->left_attempt = fact->attempts;
         fact->left = self->changes;
@@ -145,7 +155,10 @@ static void check_durable(const world_t *self, uint64_t change, const char *what
 
 static void check_delivery(world_t *self, const effect_t *effect)
 {
-    const fact_t *fact = fact_of(self, effect->deliver.record->seq);
+    fact_t *fact = fact_of(self, effect->deliver.record->seq);
+    if (effect->deliver.attempt <= fact->told_attempt)
+        fail_msg("attempt %u of %s was delivered before", effect->deliver.attempt, fact->id);
+    fact->told_attempt = effect->deliver.attempt;
     if (fact->attempts == effect->deliver.attempt)
         check_durable(self, fact->delivered, "a delivery", fact->id);
     connection_t *connection = &self->connections[effect->peer - 1];

@@ -112,7 +112,8 @@ void world_commit_some(world_t *self, size_t count)
     free(batch);
     self->durable += changes;
     if (changes)
-        step(self, &(event_t){.kind = EVENT_COMMITTED, .committed = {self->durable}});
+        step(self,
+             &(event_t){.kind = EVENT_COMMITTED, .committed = {self->durable, self->commit_us}});
 }
 
 void world_commit(world_t *self)

@@ -40,8 +40,9 @@ typedef struct world {
     core_t *core;
     store_t *store;
     int64_t now_ms, wall_ms;
-    bool held;      /* commits wait for world_commit */
-    bool all_maybe; /* the id filter says "maybe" to every id */
+    bool held;         /* commits wait for world_commit */
+    int64_t commit_us; /* what the core is told that a commit takes; no time passes */
+    bool all_maybe;    /* the id filter says "maybe" to every id */
     effects_t effects;
     effect_t *pending; /* for the store, in order */
     size_t pending_count, pending_capacity;
