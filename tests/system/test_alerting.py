@@ -78,7 +78,9 @@ class Alerting(MonitoredTest):
         self.assertEqual(alert["labels"]["queue"], "email")
         worker = self.peer(broker)
         worker.ready("w", "email")
-        worker.delivery()
+        # Not only held: from a worker that says nothing more it would come back to the queue.
+        worker.settle(worker.delivery()["token"])
+        worker.expect("SETTLED")
         webhook.wait("ReeveQueueBacklog", "resolved")
 
     def test_failing_attempts_fire_and_resolve(self):
