@@ -56,8 +56,9 @@ class Alerts(unittest.TestCase):
         anchors = re.findall(r"runbook_url: docs/operations\.md#(\w+)$", self.text, re.MULTILINE)
         self.assertEqual(anchors, [alert.lower() for alert in self.alerts])
 
-    def test_every_metric_is_one_of_the_broker(self):
-        served = (ROOT / "broker/http/exposition.c").read_text()
+    def test_every_metric_is_one_of_the_broker_or_the_worker(self):
+        sources = ("broker/http/exposition.c", "worker/metrics.c")
+        served = "".join((ROOT / source).read_text() for source in sources)
         used = set(re.findall(r"\b(?:task|reeve)_[a-z_]+(?=[ {>\[)<])", self.text))
         self.assertGreaterEqual(len(used), 7)
         for name in used:
