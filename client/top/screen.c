@@ -29,20 +29,22 @@ static void choose_attributes(void)
     attributes[STYLE_STUCK] |= COLOR_PAIR(2);
 }
 
-/*  Asked first, for newterm loses memory where it does not know the terminal. */
-static bool is_known_terminal(void)
+/*  Asked first: newterm loses memory where it does not know the terminal, and takes one that cannot move
+    its cursor for good. */
+static bool can_be_drawn_on(void)
 {
     int problem;
     if (setupterm(NULL, STDOUT_FILENO, &problem) != OK)
         return false;
+    bool good = cursor_address != NULL;
     del_curterm(cur_term);
-    return true;
+    return good;
 }
 
 bool screen_open(void)
 {
     static bool registered;
-    if (!is_known_terminal())
+    if (!can_be_drawn_on())
         return false;
     screen = newterm(NULL, stdout, stdin);
     if (screen == NULL)
@@ -138,6 +140,8 @@ bool screen_next_key(screen_key_t *key)
     int pressed = getch();
     if (pressed == ERR)
         return false;
+    if (pressed == '\f')
+        clearok(curscr, TRUE); /* Ctrl-L: something else wrote on the terminal */
     *key = meaning_of(pressed);
     return true;
 }

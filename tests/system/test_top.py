@@ -163,6 +163,16 @@ class OnTerminal(TopTest):
         terminal.press("Tab")
         terminal.wait_for("the-worker", "workers 1-1 of 1")
 
+    def test_what_is_asked_for_by_a_key_does_not_wait_for_the_interval(self):
+        self.fill(mail=1)
+        worker = self.holder("mail")
+        worker.settle(worker.delivery()["token"], REJECT, error="a sad end")
+        worker.expect("SETTLED")
+        terminal = self.top("--interval", "1h")
+        self.wait_for_row(terminal, "mail", DEAD=1)
+        terminal.press("Tab")
+        terminal.wait_for("a sad end")
+
     def test_names_of_any_script_keep_to_their_columns(self):
         with ReevePeer(self.started.tcp) as peer:
             for i, queue in enumerate(("日本語の待ち行列はとても長い名前", "e\u0301cole", "a\u202eb")):
@@ -215,11 +225,12 @@ class OnTerminal(TopTest):
             row = next(line for line in terminal.lines("-e") if "mail " in line)
             self.assertEqual("\x1b[33m" in row or ";33" in row, coloured, row)
 
-    def test_a_terminal_that_curses_does_not_know(self):
-        terminal = Terminal(self)
-        terminal.run("env", "TERM=nonesuch", REEVE, "top")
-        terminal.wait_for("TERM is 'nonesuch'")
-        self.assertEqual(terminal.wait_for_end(), EX_USAGE)
+    def test_a_terminal_that_cannot_be_drawn_on(self):
+        for term in ("nonesuch", "dumb"):
+            terminal = Terminal(self)
+            terminal.run("env", f"TERM={term}", REEVE, "top")
+            terminal.wait_for(f"TERM is '{term}'")
+            self.assertEqual(terminal.wait_for_end(), EX_USAGE)
 
 
 class AsText(TopTest):
