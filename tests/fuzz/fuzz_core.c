@@ -24,6 +24,7 @@ static const char *const ids[IDS] = {"t0", "t1", "t2", "t3", "t4", "t5",
 /*  What a worker of our own protocol still has in its hands after its connection went away. */
 typedef struct bag {
     world_held_t items[BAG];
+    uint64_t seqs[BAG];
     size_t count;
 } bag_t;
 
@@ -88,6 +89,7 @@ static bool put_in_bag(bag_t *bag, const world_t *world, const delivery_t *deliv
     const char *id = world_id(world, delivery->seq);
     if (bag->count == BAG || id == NULL || world_seq(world, id) != delivery->seq)
         return false;
+    bag->seqs[bag->count] = delivery->seq;
     bag->items[bag->count++] =
         (world_held_t){id, delivery->attempt, world->now_ms - delivery->since_ms};
     return true;
@@ -123,6 +125,8 @@ static size_t choose_held(scene_t *self, size_t worker, world_held_t held[BAG])
         now = self->bags[worker];
     for (; seen < now.count; seen++) {
         const world_held_t *item = &now.items[seen];
+        if (world_seq(self->world, item->id) != now.seqs[seen])
+            continue; /* packed long ago: the id stands for a later task */
         if (lost >> (seen % 8) & 1)
             world_let_go(self->world, peer, world_seq(self->world, item->id), item->attempt);
         else
