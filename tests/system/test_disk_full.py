@@ -15,7 +15,7 @@ from reeve_peer import ReevePeer
 
 DISK_LOW = 17
 DISK_BYTES = 128 << 20
-RESERVE_BYTES = 24 << 20
+RESERVE_BYTES = 40 << 20  # what the log holds, and the room to copy it, with some to spare
 BODY = '{"args":[],"kwargs":{"x":"' + "x" * 100_000 + '"}}'
 REJECT = 3
 FAILURE = 2
