@@ -1,14 +1,13 @@
 /*  Preloaded, makes every sync take at least $SLOWSYNC_US (default 2000) microseconds: the time of a
     drive that flushes its cache when told to. */
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SYMBOL(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
+#include "bench/preload.h"
 
 static int64_t now_ns(void)
 {
@@ -31,17 +30,17 @@ static int after(int64_t start_ns, int rc)
 int fsync(int fd)
 {
     int64_t start_ns = now_ns();
-    return after(start_ns, SYMBOL(fsync)(fd));
+    return after(start_ns, PRELOADED(fsync)(fd));
 }
 
 int fdatasync(int fd)
 {
     int64_t start_ns = now_ns();
-    return after(start_ns, SYMBOL(fdatasync)(fd));
+    return after(start_ns, PRELOADED(fdatasync)(fd));
 }
 
 int sync_file_range(int fd, off64_t offset, off64_t size, unsigned flags)
 {
     int64_t start_ns = now_ns();
-    return after(start_ns, SYMBOL(sync_file_range)(fd, offset, size, flags));
+    return after(start_ns, PRELOADED(sync_file_range)(fd, offset, size, flags));
 }

@@ -17,12 +17,19 @@ static sqlite_store_t *self_of(store_t *store)
 
 /* ---- statements ----------------------------------------------------------------------------- */
 
+/*  The first failure counts: others may follow from it. */
+static int fail(sqlite_store_t *self, const char *what, const char *text, int rc)
+{
+    if (self->error[0] == '\0') {
+        snprintf(self->error, sizeof self->error, "%s: %s (SQLite error %d)", what, text, rc);
+        self->error_code = rc;
+    }
+    return STORE_FAILED;
+}
+
 int sqlite_fail(sqlite_store_t *self, const char *what)
 {
-    if (self->error[0] == '\0')
-        snprintf(self->error, sizeof self->error, "%s: %s (SQLite error %d)", what,
-                 sqlite3_errmsg(self->db), sqlite3_extended_errcode(self->db));
-    return STORE_FAILED;
+    return fail(self, what, sqlite3_errmsg(self->db), sqlite3_extended_errcode(self->db));
 }
 
 static const char *const sql[ST_COUNT] = {
@@ -95,10 +102,7 @@ int sqlite_fail_with(sqlite_store_t *self, const char *what, int rc)
 {
     if (sqlite3_errcode(self->db) == (rc & 0xff))
         return sqlite_fail(self, what);
-    if (self->error[0] == '\0')
-        snprintf(self->error, sizeof self->error, "%s: %s (SQLite error %d)", what,
-                 sqlite3_errstr(rc), rc);
-    return STORE_FAILED;
+    return fail(self, what, sqlite3_errstr(rc), rc);
 }
 
 int sqlite_check_index(sqlite_store_t *self, int rc)
@@ -404,8 +408,13 @@ static int begin(store_t *store)
     happening now; then a later checkpoint does it. */
 static int truncate_files(sqlite_store_t *self)
 {
+    int rc = SQLITE_OK;
+    if (self->checkpointer && !checkpointer_rests(self->checkpointer, &rc))
+        return STORE_OK; /* the next commit does it */
+    if (rc != SQLITE_OK)
+        return sqlite_fail_with(self, "checkpoint", rc);
     self->checkpoint_due = false;
-    int rc = sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    rc = sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     return rc == SQLITE_OK || rc == SQLITE_BUSY ? STORE_OK : sqlite_fail(self, "checkpoint");
 }
 
@@ -445,10 +454,21 @@ static const store_identity_t *identity(const store_t *store)
     return &((const sqlite_store_t *)store)->identity;
 }
 
+/*  SQLite moves the log into the database and removes it when the last connection closes. After a sync
+    that failed it must stay as it is: that may have lost what earlier checkpoints copied without a
+    sync, SQLite would copy only the rest again, and the next sync would not know. Opened again, all of
+    the log counts. A full disk loses nothing, and has no room for both. */
+static void keep_log_after(sqlite_store_t *self, int rc)
+{
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_FULL)
+        sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 static void close_store(store_t **store)
 {
     sqlite_store_t *self = self_of(*store);
-    checkpointer_stop(&self->checkpointer);
+    keep_log_after(self, self->error_code);
+    keep_log_after(self, checkpointer_stop(&self->checkpointer));
     if (self->ids)
         id_index_close(&self->ids);
     for (int i = 0; i < ST_COUNT; i++)

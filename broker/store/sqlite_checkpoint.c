@@ -1,7 +1,6 @@
 #include "broker/store/sqlite_checkpoint.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
@@ -63,34 +62,35 @@ checkpointer_t *checkpointer_start(const char *path)
     return NULL;
 }
 
-void checkpointer_stop(checkpointer_t **self_p)
+/*  SQLITE_OK also when somebody else's checkpoint or reader was in the way: the next one will do. */
+static int failure_of(int rc)
+{
+    return (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED ? SQLITE_OK : rc;
+}
+
+int checkpointer_stop(checkpointer_t **self_p)
 {
     checkpointer_t *self = *self_p;
     if (self == NULL)
-        return;
+        return SQLITE_OK;
     pthread_mutex_lock(&self->mutex);
     self->stopping = true;
     pthread_cond_signal(&self->wake);
     pthread_mutex_unlock(&self->mutex);
     pthread_join(self->thread, NULL);
+    int rc = failure_of(self->rc);
     sqlite3_close(self->db);
     pthread_mutex_destroy(&self->mutex);
     pthread_cond_destroy(&self->wake);
     free(self);
     *self_p = NULL;
-}
-
-/*  Somebody else's checkpoint or reader is in the way: the next one will do. */
-static bool is_harmless(int rc)
-{
-    return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
+    return rc;
 }
 
 static int do_the_rest(checkpointer_t *self, sqlite3 *db)
 {
     self->going_on = false;
-    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    return is_harmless(rc) ? SQLITE_OK : rc;
+    return failure_of(sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
 }
 
 /*  With the mutex. */
@@ -108,14 +108,23 @@ int checkpointer_committed(checkpointer_t *self, sqlite3 *db, int wal_pages)
         return SQLITE_OK;
     pthread_mutex_lock(&self->mutex);
     bool busy = self->asked;
-    int rc = self->rc, rest = wal_pages - self->copied;
+    int rc = failure_of(self->rc), rest = wal_pages - self->copied;
     bool last = self->going_on && (rest <= REST_PAGES || self->rounds >= ROUNDS);
-    if (!busy && is_harmless(rc) && !last)
+    if (!busy && rc == SQLITE_OK && !last)
         ask(self);
     pthread_mutex_unlock(&self->mutex);
     if (busy)
         return SQLITE_OK;
-    if (!is_harmless(rc))
+    if (rc != SQLITE_OK)
         return rc;
     return last ? do_the_rest(self, db) : SQLITE_OK;
+}
+
+bool checkpointer_rests(checkpointer_t *self, int *rc)
+{
+    pthread_mutex_lock(&self->mutex);
+    bool rests = !self->asked;
+    *rc = failure_of(self->rc);
+    pthread_mutex_unlock(&self->mutex);
+    return rests;
 }

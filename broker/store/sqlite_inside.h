@@ -108,6 +108,7 @@ typedef struct sqlite_store {
     checkpointer_t *checkpointer; /* NULL: SQLite makes checkpoints within commits */
     int wal_pages;                /* after the last commit; with a checkpointer */
     char error[512];
+    int error_code; /* SQLite's, of the first failure */
 } sqlite_store_t;
 
 /*  Runs a statement that returns no rows. Bindings: see bind_… */
