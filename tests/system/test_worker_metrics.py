@@ -22,6 +22,7 @@ from scrape import (
 
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
 HTTP = ("--http", "127.0.0.1:0")
+PATIENT = {"liveness": "60s"}  # a worker that a busy machine holds up would lose attempts, and count them
 TASKS = "reeve_worker_tasks_total"
 FAILURES = "reeve_worker_task_failures_total"
 DURATION = "reeve_worker_attempt_duration_seconds"
@@ -68,7 +69,7 @@ class Counts(WorkerMetricsTest):
         self.wait_for_end(endpoint, *ids, status=1)
 
     def test_counts_fit_what_ran_and_what_the_broker_counted(self):
-        broker = self.broker({"http": "127.0.0.1:0"}, {"max-retries": 1})
+        broker = self.broker({"http": "127.0.0.1:0", **PATIENT}, {"max-retries": 1})
         _, url = self.watched(broker.ipc, "a,b", "--kill-after", "100ms", *BY_NAME)
         self.run_all(
             broker.ipc,
@@ -263,7 +264,7 @@ class Form(WorkerMetricsTest):
 
 class UnderLoad(WorkerMetricsTest):
     def test_scrapes_beside_many_tasks(self):
-        broker = self.broker({"log-task-rate": 0}, {"max-retries": 0})
+        broker = self.broker({"log-task-rate": 0, **PATIENT}, {"max-retries": 0})
         _, url = self.watched(broker.ipc, "default", "-c", 4, "--prefetch", 50, *BY_NAME)
         count = 300
         lines = [{"task_name": "true" if i % 3 else "exit 3", "id": f"t{i}"} for i in range(count)]
