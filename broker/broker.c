@@ -30,6 +30,7 @@ typedef struct broker {
 static int complain(const char *event, const char *problem, int status)
 {
     log_event(LOG_ERROR, event, F_STR("error", problem), F_INT("exit_status", status));
+    notify_status(problem);
     return status;
 }
 
@@ -175,13 +176,14 @@ static int open_http(broker_t *self)
 }
 
 /*  SIGHUP: policies and the log level are read again; the rest needs a restart. */
-static void reload(void *arg)
+static bool reload(void *arg)
 {
     broker_t *self = arg;
     config_t fresh;
     char problem[600] = "";
     log_reopen();
-    if (config_load(&fresh, self->argc, self->argv, problem, sizeof problem) == CONFIG_OK) {
+    bool good = config_load(&fresh, self->argc, self->argv, problem, sizeof problem) == CONFIG_OK;
+    if (good) {
         core_set_policies(self->core, &fresh.defaults, fresh.queues, fresh.queue_count);
         if (!log_enabled(LOG_INFO)) /* told at the level that tells more */
             log_set_level(fresh.log_level);
@@ -191,6 +193,7 @@ static void reload(void *arg)
         log_event(LOG_ERROR, "reload_refused", F_STR("error", problem));
     }
     config_fini(&fresh);
+    return good;
 }
 
 static void close_all(broker_t *self)

@@ -15,7 +15,7 @@
 #include "common/parse.h"
 
 enum {
-    MESSAGE_SIZE = 256,
+    MESSAGE_SIZE = 1024,
     PATIENCE_S = 5, /* with a manager that does not read: it may be what hangs */
     US_PER_MS = 1000,
 };

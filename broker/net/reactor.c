@@ -31,6 +31,9 @@ static const char *const doing[] = {
     [true] = "Free disk space is below the reserve; new tasks are refused",
 };
 
+static const char reload_refused[] =
+    "The new configuration is refused, see the log; the one before holds";
+
 static const char *const refusal_names[] = {
 #define X(symbol, name) name,
     REFUSALS(X)
@@ -365,17 +368,17 @@ static void drain_router(reactor_t *self)
     }
 }
 
-static void hang_up(const reactor_t *self, void (*on_hangup)(void *), void *arg)
+static void hang_up(const reactor_t *self, bool (*on_hangup)(void *), void *arg)
 {
     bool told = self->stop_signals == 0; /* one that stops is not ready when this is over */
     if (told)
         notify_reloading();
-    on_hangup(arg);
+    bool good = on_hangup(arg);
     if (told)
-        notify_ready(doing[self->disk_low]);
+        notify_ready(good ? doing[self->disk_low] : reload_refused);
 }
 
-static void drain_signals(reactor_t *self, void (*on_hangup)(void *), void *arg)
+static void drain_signals(reactor_t *self, bool (*on_hangup)(void *), void *arg)
 {
     struct signalfd_siginfo info;
     while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
@@ -484,7 +487,7 @@ static void say_goodbye(const worker_stats_t *worker, void *arg)
                                         .text = slice_str("the broker is stopping")});
 }
 
-static void turn(reactor_t *self, void (*on_hangup)(void *), void *arg)
+static void turn(reactor_t *self, bool (*on_hangup)(void *), void *arg)
 {
     short input = is_overloaded(self) ? 0 : ZMQ_POLLIN;
     zmq_pollitem_t items[] = {{self->router, 0, input, 0},
@@ -525,7 +528,7 @@ static void become_ready(reactor_t *self)
     log_event(LOG_INFO, "ready", F_STR("version", REEVE_VERSION), F_INT("pid", getpid()));
 }
 
-int reactor_run(reactor_t *self, void (*on_hangup)(void *), void *arg)
+int reactor_run(reactor_t *self, bool (*on_hangup)(void *), void *arg)
 {
     become_ready(self);
     while (!self->failed && !may_stop(self))

@@ -8,7 +8,7 @@ import sqlite3
 
 import mdp_harness as harness
 from mdp_harness import PATIENCE_S, Program
-from programs import BROKER, EX_IOERR, WORKER, ProgramTest, environment, get
+from programs import BROKER, EX_IOERR, EX_TEMPFAIL, WORKER, ProgramTest, environment, get
 from reeve_peer import ReevePeer
 
 WATCHDOG_US = 400_000
@@ -135,12 +135,25 @@ class Life(Systemd):
         config = self.file("broker.conf", "")
         broker = self.start_broker("--config", config)
         self.manager.wait(READY="1")
-        for text, event in (("", "reloaded"), ("bogus = 1\n", "reload_refused")):
+        for text, event, status in (
+            ("", "reloaded", "Taking tasks"),
+            ("bogus = 1\n", "reload_refused", "refused"),
+            ("", "reloaded", "Taking tasks"),
+        ):
+            since = len(broker.log.lines)
             config.write_text(text)
             broker.signal(signal.SIGHUP)
             self.assertRegex(self.manager.wait(RELOADING="1")["MONOTONIC_USEC"], r"^\d+$")
-            broker.log.wait(event)
-            self.manager.wait(READY="1")
+            broker.log.wait(event, since)
+            self.assertIn(status, self.manager.wait(READY="1")["STATUS"])
+
+    def test_a_start_that_fails_says_why(self):
+        first = self.start_broker(NOTIFY_SOCKET="")
+        first.log.wait("ready")
+        second = self.start_broker("--bind", f"ipc://{self.home}/other")
+        self.assertEqual(second.end(), EX_TEMPFAIL)
+        self.manager.waiting()
+        self.assertIn("in use by another broker", self.manager.told[-1]["STATUS"])
 
     def test_a_broker_without_space_is_ready_to_finish_and_says_so(self):
         config = self.file("broker.conf", "broker\n    disk-reserve = 1000000G\n")
