@@ -265,6 +265,16 @@ static uint64_t dead_key(const record_t *record)
     return key_of(record->queue_id, 15, record->seq);
 }
 
+static int leave_lease(sqlite_store_t *self, const change_t *change)
+{
+    uint64_t seq = change->record->seq;
+    const lease_t *lease = leases_find(self->leases, seq);
+    bool waits_again = change->to == REEVE_STATE_QUEUED;
+    bool unseen = waits_again && lease && change->tries.attempts < lease_attempt(lease);
+    leases_end(self->leases, seq, unseen);
+    return waits_again ? STORE_OK : ready_cut(self, record_key(change->record));
+}
+
 static int leave(sqlite_store_t *self, const change_t *change)
 {
     const record_t *record = change->record;
@@ -272,7 +282,7 @@ static int leave(sqlite_store_t *self, const change_t *change)
     case REEVE_STATE_UNKNOWN:
         return insert_task(self, record);
     case REEVE_STATE_QUEUED:
-        if (run_int(self, ST_CUT_READY, record_key(record)) != STORE_OK)
+        if (change->to != REEVE_STATE_PROCESSING && ready_cut(self, record_key(record)) != STORE_OK)
             return STORE_FAILED;
         return cut_expiry(self, record);
     case REEVE_STATE_SCHEDULED:
@@ -283,7 +293,7 @@ static int leave(sqlite_store_t *self, const change_t *change)
         if (change->outcome && change->to != REEVE_STATE_SUCCESS &&
             put_attempt(self, record->seq, &change->outcome->spec) != STORE_OK)
             return STORE_FAILED;
-        return run_int(self, ST_CUT_LEASE, record->seq);
+        return leave_lease(self, change);
     case REEVE_STATE_FAILED:
         if (run_int(self, ST_CUT_DEAD, dead_key(record)) != STORE_OK)
             return STORE_FAILED;
@@ -318,20 +328,14 @@ static int put_waiting(sqlite_store_t *self, const change_t *change)
     const record_t *record = change->record;
     if (put_tries(self, change) != STORE_OK || put_expiry(self, record) != STORE_OK)
         return STORE_FAILED;
-    if (change->to == REEVE_STATE_QUEUED)
-        return run_int(self, ST_PUT_READY, record_key(record));
+    if (change->to == REEVE_STATE_QUEUED) {
+        bool is_there = change->from == REEVE_STATE_PROCESSING;
+        bool fresh = change->from == REEVE_STATE_UNKNOWN;
+        return is_there ? STORE_OK : ready_put(self, record_key(record), fresh);
+    }
     bind_int(self, ST_PUT_SCHEDULED, 1, (int64_t)record->seq);
     bind_int(self, ST_PUT_SCHEDULED, 2, change->at_ms);
     return sqlite_run(self, ST_PUT_SCHEDULED);
-}
-
-static int put_lease(sqlite_store_t *self, const change_t *change)
-{
-    bind_int(self, ST_PUT_LEASE, 1, (int64_t)change->record->seq);
-    bind_int(self, ST_PUT_LEASE, 2, change->tries.attempts);
-    bind_int(self, ST_PUT_LEASE, 3, change->at_ms);
-    bind_text(self, ST_PUT_LEASE, 4, slice_str(change->worker));
-    return sqlite_run(self, ST_PUT_LEASE);
 }
 
 static void note_leaving(sqlite_store_t *self, const change_t *change)
@@ -380,7 +384,9 @@ static int enter(sqlite_store_t *self, const change_t *change)
     case REEVE_STATE_SCHEDULED:
         return put_waiting(self, change);
     case REEVE_STATE_PROCESSING:
-        return put_lease(self, change);
+        leases_add(self->leases, change->record->seq, record_key(change->record),
+                   change->tries.attempts, change->at_ms, slice_str(change->worker));
+        return STORE_OK;
     case REEVE_STATE_UNKNOWN:
         return sqlite_remove(self, change->record->seq, change->record->seq);
     default:
@@ -398,6 +404,23 @@ static int apply(store_t *store, const change_t *change)
 }
 
 /* ---- transactions --------------------------------------------------------------------------- */
+
+static int write_leases(sqlite_store_t *self)
+{
+    uint64_t number;
+    uint8_t *blob;
+    size_t size;
+    int rc = STORE_OK;
+    while (rc == STORE_OK && leases_next_row(self->leases, &number, &blob, &size)) {
+        statement_t statement = blob ? ST_PUT_LEASES : ST_CUT_LEASES;
+        bind_int(self, statement, 1, (int64_t)number);
+        if (blob)
+            bind_blob(self, statement, 2, slice(blob, size));
+        rc = sqlite_run(self, statement);
+        free(blob);
+    }
+    return rc;
+}
 
 static int begin(store_t *store)
 {
@@ -421,7 +444,8 @@ static int truncate_files(sqlite_store_t *self)
 static int commit(store_t *store)
 {
     sqlite_store_t *self = self_of(store);
-    if (write_counters(self) != STORE_OK || sqlite_write_leaving(self) != STORE_OK)
+    if (ready_flush(self) != STORE_OK || write_leases(self) != STORE_OK ||
+        write_counters(self) != STORE_OK || sqlite_write_leaving(self) != STORE_OK)
         return STORE_FAILED;
     if (self->added) {
         int rc = id_index_step(self->ids, ID_STEP_BASE + self->added * ID_STEP_PER_TASK);
@@ -481,6 +505,8 @@ static void close_store(store_t **store)
     free(self->counters);
     free(self->dirty);
     free(self->leaving);
+    ready_free(self);
+    leases_free(self->leases);
     free(self);
     *store = NULL;
 }
@@ -508,6 +534,7 @@ sqlite_store_t *sqlite_new(void)
     sqlite_store_t *self = mem_zalloc(sizeof *self);
     self->base.ops = &ops;
     self->lock_fd = -1;
+    self->leases = leases_new();
     return self;
 }
 

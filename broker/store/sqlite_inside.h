@@ -9,6 +9,7 @@
 #include "broker/store/id_index.h"
 #include "broker/store/sqlite.h"
 #include "broker/store/sqlite_checkpoint.h"
+#include "broker/store/sqlite_lease.h"
 
 /*  What sqlite_read.c makes a record of. */
 #define RECORD_COLUMNS                                                                             \
@@ -26,15 +27,17 @@
     X(GET_TASK, "SELECT seq, " RECORD_COLUMNS " FROM task WHERE seq = ?")                          \
     X(GET_ID, "SELECT id FROM task WHERE seq = ?")                                                 \
     X(PUT_READY, "INSERT INTO ready VALUES (?)")                                                   \
-    X(CUT_READY, "DELETE FROM ready WHERE key = ?")                                                \
+    X(PUT_READIES, "INSERT INTO ready VALUES (?), (?), (?), (?), (?), (?), (?), (?), "             \
+                   "(?), (?), (?), (?), (?), (?), (?), (?)")                                       \
+    X(CUT_READY, "DELETE FROM ready WHERE key BETWEEN ? AND ?")                                    \
+    X(GET_READY, "SELECT 1 FROM ready WHERE key = ?")                                              \
     X(PUT_SCHEDULED, "INSERT INTO scheduled VALUES (?, ?)")                                        \
     X(CUT_SCHEDULED, "DELETE FROM scheduled WHERE seq = ?")                                        \
     X(GET_SCHEDULED, "SELECT due_ms FROM scheduled WHERE seq = ?")                                 \
     X(PUT_EXPIRY, "INSERT INTO expiry VALUES (?, ?)")                                              \
     X(CUT_EXPIRY, "DELETE FROM expiry WHERE expires_ms = ? AND seq = ?")                           \
-    X(PUT_LEASE, "INSERT INTO lease VALUES (?, ?, ?, ?)")                                          \
-    X(CUT_LEASE, "DELETE FROM lease WHERE seq = ?")                                                \
-    X(GET_LEASE, "SELECT attempt, started_ms, worker FROM lease WHERE seq = ?")                    \
+    X(PUT_LEASES, "REPLACE INTO lease_batch VALUES (?, ?)")                                        \
+    X(CUT_LEASES, "DELETE FROM lease_batch WHERE number = ?")                                      \
     X(PUT_TRIES, "REPLACE INTO tries VALUES (?, ?, ?, ?)")                                         \
     X(GET_TRIES, "SELECT attempts, failures, deaths FROM tries WHERE seq = ?")                     \
     X(PUT_ATTEMPT, "REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                   \
@@ -57,7 +60,7 @@
     X(PAGE_READY, "SELECT task.seq, " RECORD_COLUMNS ", attempts, failures, deaths FROM ready "    \
                   "CROSS JOIN task ON task.seq = key & 4398046511103 "                             \
                   "LEFT JOIN tries ON tries.seq = task.seq "                                       \
-                  "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")                                \
+                  "WHERE key > ? AND key < ? ORDER BY key")                                        \
     X(COUNT_AHEAD, "SELECT count(*) FROM "                                                         \
                    "(SELECT 1 FROM ready WHERE key >= ? AND key < ? LIMIT ?)")                     \
     X(PAGE_DEAD, "SELECT key FROM dead WHERE key > ? AND key < ? ORDER BY key LIMIT ?")            \
@@ -74,6 +77,15 @@ typedef enum statement {
 #undef X
         ST_COUNT
 } statement_t;
+
+enum { READY_ROWS = 16 }; /* in PUT_READIES */
+
+/*  Keys of `ready` that are collected (sqlite_ready.c). */
+typedef struct key_list {
+    uint64_t *items;
+    size_t count, capacity;
+    bool sorted;
+} key_list_t;
 
 /*  A queue as this transaction leaves it. */
 typedef struct counter {
@@ -102,6 +114,9 @@ typedef struct sqlite_store {
     size_t dirty_count, dirty_capacity;
     leaving_t *leaving;
     size_t leaving_count, leaving_capacity;
+    key_list_t ready_put, ready_cut;
+    uint64_t first_put_seq; /* the lowest in ready_put */
+    leases_t *leases;
     id_index_t *ids;
     size_t added; /* tasks in this transaction */
     bool giving_back, checkpoint_due;
@@ -137,6 +152,13 @@ int sqlite_due(store_t *store, int64_t until_ms, page_t *out);
 int sqlite_dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit, page_t *out);
 int sqlite_biography(store_t *store, slice_t id, biography_t *out);
 int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, size_t *count);
+
+/*  sqlite_ready.c. A key may be put when it is not there, and cut when it is. `fresh`: never there before. */
+int ready_put(sqlite_store_t *self, uint64_t key, bool fresh);
+int ready_cut(sqlite_store_t *self, uint64_t key);
+/*  Carries out what was collected; before every read of `ready` and at the end of a transaction. */
+int ready_flush(sqlite_store_t *self);
+void ready_free(sqlite_store_t *self);
 
 /*  sqlite_maintain.c */
 int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);

@@ -104,22 +104,6 @@ static int get_done(sqlite_store_t *self, loaded_t *loaded)
     return 1;
 }
 
-static int get_lease(sqlite_store_t *self, loaded_t *loaded)
-{
-    bind_int(self, ST_GET_LEASE, 1, (int64_t)loaded->record->seq);
-    int row = sqlite_row(self, ST_GET_LEASE);
-    if (row <= 0)
-        return row;
-    sqlite3_stmt *st = self->statements[ST_GET_LEASE];
-    loaded->state = REEVE_STATE_PROCESSING;
-    loaded->tries.attempts = (uint32_t)sqlite3_column_int64(st, 0);
-    loaded->at_ms = sqlite3_column_int64(st, 1);
-    slice_t worker = column_slice(st, 2);
-    loaded->worker = mem_strndup(worker.data, worker.size);
-    sqlite_done(self, ST_GET_LEASE);
-    return 1;
-}
-
 static int get_scheduled(sqlite_store_t *self, loaded_t *loaded)
 {
     bind_int(self, ST_GET_SCHEDULED, 1, (int64_t)loaded->record->seq);
@@ -132,7 +116,7 @@ static int get_scheduled(sqlite_store_t *self, loaded_t *loaded)
     return 1;
 }
 
-/*  A task whatever its state: which of the state tables has it. */
+/*  A task whatever its state: whether it is leased, or which of the tables has it. */
 static int get_any(sqlite_store_t *self, uint64_t seq, loaded_t *loaded)
 {
     int rc;
@@ -141,9 +125,12 @@ static int get_any(sqlite_store_t *self, uint64_t seq, loaded_t *loaded)
         return rc;
     if (get_tries(self, seq, &loaded->tries) != STORE_OK)
         return STORE_FAILED;
+    const lease_t *lease = leases_find(self->leases, seq);
+    if (lease) {
+        lease_tell(lease, loaded);
+        return STORE_OK;
+    }
     int found = get_done(self, loaded);
-    if (found == 0)
-        found = get_lease(self, loaded);
     if (found == 0)
         found = get_scheduled(self, loaded);
     if (found == 0)
@@ -217,9 +204,13 @@ static int read_page(sqlite_store_t *self, uint32_t queue_id, uint64_t after, si
     uint64_t first = key_of(queue_id, 15, 0);
     bind_int(self, ST_PAGE_READY, 1, (int64_t)(after > first ? after : first));
     bind_int(self, ST_PAGE_READY, 2, (int64_t)key_of(queue_id + 1, 15, 0));
-    bind_int(self, ST_PAGE_READY, 3, (int64_t)limit);
+    if (ready_flush(self) != STORE_OK)
+        return STORE_FAILED;
     while ((row = sqlite_row(self, ST_PAGE_READY)) == 1) {
-        if (bytes > PAGE_BYTES) {
+        uint64_t seq = (uint64_t)sqlite3_column_int64(self->statements[ST_PAGE_READY], 0);
+        if (leases_find(self->leases, seq))
+            continue;
+        if (out->count == limit || bytes > PAGE_BYTES) {
             out->more = true;
             sqlite_done(self, ST_PAGE_READY);
             break;
@@ -230,7 +221,6 @@ static int read_page(sqlite_store_t *self, uint32_t queue_id, uint64_t after, si
         loaded->tries = read_tries(self, ST_PAGE_READY, TRIES_COLUMN);
         bytes += loaded->record->spec.body.size;
     }
-    out->more = out->more || out->count == limit;
     return row < 0 ? STORE_FAILED : STORE_OK;
 }
 
@@ -344,12 +334,15 @@ int sqlite_biography(store_t *store, slice_t id, biography_t *out)
 int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, size_t *count)
 {
     sqlite_store_t *self = self_of(store);
-    bind_int(self, ST_COUNT_AHEAD, 1, (int64_t)key_of(record->queue_id, 15, 0));
-    bind_int(self, ST_COUNT_AHEAD, 2, (int64_t)record_key(record));
-    bind_int(self, ST_COUNT_AHEAD, 3, (int64_t)limit);
-    if (sqlite_row(self, ST_COUNT_AHEAD) != 1)
+    uint64_t from = key_of(record->queue_id, 15, 0), to = record_key(record);
+    size_t leased = leases_count(self->leases, from, to);
+    bind_int(self, ST_COUNT_AHEAD, 1, (int64_t)from);
+    bind_int(self, ST_COUNT_AHEAD, 2, (int64_t)to);
+    bind_int(self, ST_COUNT_AHEAD, 3, (int64_t)(limit + leased));
+    if (ready_flush(self) != STORE_OK || sqlite_row(self, ST_COUNT_AHEAD) != 1)
         return STORE_FAILED;
-    *count = (size_t)sqlite3_column_int64(self->statements[ST_COUNT_AHEAD], 0);
+    size_t found = (size_t)sqlite3_column_int64(self->statements[ST_COUNT_AHEAD], 0);
+    *count = found - leased < limit ? found - leased : limit;
     sqlite_done(self, ST_COUNT_AHEAD);
     return STORE_OK;
 }
@@ -376,7 +369,7 @@ static int get_oldest(sqlite_store_t *self, stored_queue_t *queue)
     return rc;
 }
 
-static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery)
+static int recover_queues(sqlite_store_t *self)
 {
     sqlite3_stmt *st = NULL;
     if (sqlite3_prepare_v2(self->db, "SELECT id, name, waiting, scheduled, dead, bytes FROM queue",
@@ -395,9 +388,6 @@ static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery
             break;
         }
         remember_queue(self, &queue);
-        if (get_oldest(self, &queue) != STORE_OK)
-            break;
-        recovery->queue(&queue, recovery->arg);
     }
     if (rc != SQLITE_DONE)
         sqlite_fail_with(self, "reading queues", rc);
@@ -405,29 +395,102 @@ static int recover_queues(sqlite_store_t *self, const store_recovery_t *recovery
     return rc == SQLITE_DONE ? STORE_OK : STORE_FAILED;
 }
 
-static int recover_leases(sqlite_store_t *self, const store_recovery_t *recovery)
+/*  Whether a lease on record holds still: 1, 0 or STORE_FAILED. */
+static int holds(sqlite_store_t *self, const lease_entry_t *entry, const record_t *record)
+{
+    tries_t tries = {0};
+    if (get_tries(self, entry->seq, &tries) != STORE_OK)
+        return STORE_FAILED;
+    bind_int(self, ST_GET_READY, 1, (int64_t)record_key(record));
+    int row = sqlite_row(self, ST_GET_READY);
+    if (row == 1)
+        sqlite_done(self, ST_GET_READY);
+    return row == 1 ? tries.attempts < entry->attempt : row;
+}
+
+static int recover_lease(sqlite_store_t *self, uint64_t number, const lease_entry_t *entry)
+{
+    int rc;
+    record_t *record = get_record(self, entry->seq, &rc);
+    int held = record ? holds(self, entry, record) : 0;
+    if (held == 1)
+        leases_restore(self->leases, number, entry, record_key(record));
+    record_unref(&record);
+    return held < 0 ? STORE_FAILED : rc;
+}
+
+static int recover_batch(sqlite_store_t *self, uint64_t number, slice_t row)
+{
+    lease_entry_t entry = {0};
+    while (lease_entry_read(&row, &entry))
+        if (recover_lease(self, number, &entry) != STORE_OK)
+            return STORE_FAILED;
+    if (row.size > 0)
+        return sqlite_fail_with(self, "lease_batch: a row is malformed", SQLITE_CORRUPT);
+    leases_restored(self->leases, number);
+    return STORE_OK;
+}
+
+static int recover_leases(sqlite_store_t *self)
 {
     sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(self->db, "SELECT seq FROM lease", -1, &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(self->db, "SELECT number, leases FROM lease_batch ORDER BY number", -1,
+                           &st, NULL) != SQLITE_OK)
         return sqlite_fail(self, "reading leases");
-    int rc;
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-        loaded_t loaded = {0};
-        if (get_any(self, (uint64_t)sqlite3_column_int64(st, 0), &loaded) != STORE_OK) {
-            loaded_fini(&loaded);
-            break;
-        }
-        if (loaded.record)
-            recovery->lease(&loaded, recovery->arg);
-    }
+    int rc, failed = STORE_OK;
+    while (failed == STORE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        failed = recover_batch(self, (uint64_t)sqlite3_column_int64(st, 0), column_slice(st, 1));
+    if (failed == STORE_OK && rc != SQLITE_DONE)
+        failed = sqlite_fail_with(self, "reading leases", rc);
     sqlite3_finalize(st);
-    return rc == SQLITE_DONE ? STORE_OK : sqlite_fail(self, "reading leases");
+    return failed;
+}
+
+/*  Behind the leases: a queue's oldest waiting task is none of these. */
+static int tell_queues(sqlite_store_t *self, const store_recovery_t *recovery)
+{
+    for (uint32_t id = 0; id < self->counter_capacity; id++) {
+        const counter_t *counter = &self->counters[id];
+        if (counter->name == NULL)
+            continue;
+        stored_queue_t queue = {.id = id,
+                                .name = counter->name,
+                                .waiting = (uint64_t)counter->waiting,
+                                .scheduled = (uint64_t)counter->scheduled,
+                                .dead = (uint64_t)counter->dead,
+                                .bytes = (uint64_t)counter->bytes};
+        if (get_oldest(self, &queue) != STORE_OK)
+            return STORE_FAILED;
+        recovery->queue(&queue, recovery->arg);
+    }
+    return STORE_OK;
+}
+
+typedef struct telling {
+    sqlite_store_t *self;
+    const store_recovery_t *recovery;
+    int rc;
+} telling_t;
+
+static void tell_lease(uint64_t seq, void *arg)
+{
+    telling_t *telling = arg;
+    loaded_t loaded = {0};
+    if (telling->rc == STORE_OK)
+        telling->rc = get_any(telling->self, seq, &loaded);
+    if (telling->rc == STORE_OK)
+        telling->recovery->lease(&loaded, telling->recovery->arg);
+    else
+        loaded_fini(&loaded);
 }
 
 int sqlite_recover(store_t *store, const store_recovery_t *recovery)
 {
     sqlite_store_t *self = self_of(store);
-    if (recover_queues(self, recovery) != STORE_OK)
+    if (recover_queues(self) != STORE_OK || recover_leases(self) != STORE_OK ||
+        tell_queues(self, recovery) != STORE_OK)
         return STORE_FAILED;
-    return recover_leases(self, recovery);
+    telling_t telling = {self, recovery, STORE_OK};
+    leases_each(self->leases, tell_lease, &telling);
+    return telling.rc;
 }

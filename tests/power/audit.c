@@ -60,9 +60,10 @@ static const struct {
 };
 
 static const char places[] =
-    "CREATE TEMP VIEW place AS SELECT " SEQ_OF_KEY " AS seq, 'ready' AS table_name FROM ready "
-    "UNION ALL SELECT seq, 'scheduled' FROM scheduled UNION ALL SELECT seq, 'lease' FROM lease "
-    "UNION ALL SELECT seq, 'done' FROM done";
+    "CREATE TEMP TABLE leased (seq INTEGER PRIMARY KEY);"
+    "CREATE TEMP VIEW place AS SELECT " SEQ_OF_KEY " AS seq, iif(" SEQ_OF_KEY
+    " IN (SELECT seq FROM leased), 'lease', 'ready') AS table_name FROM ready "
+    "UNION ALL SELECT seq, 'scheduled' FROM scheduled UNION ALL SELECT seq, 'done' FROM done";
 
 static sqlite3_stmt *query(sqlite3 *db, const char *sql, const char *what)
 {
@@ -79,6 +80,44 @@ static bool row(sqlite3_stmt *st, const char *what)
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         give_up("%s: %s: %s", what, sqlite3_sql(st), sqlite3_errmsg(sqlite3_db_handle(st)));
     return rc == SQLITE_ROW;
+}
+
+static uint64_t number_at(const uint8_t *bytes, int size)
+{
+    uint64_t number = 0;
+    while (size-- > 0)
+        number = number << 8 | bytes[size];
+    return number;
+}
+
+/*  One lease holds while its task is in `ready` and has had no later attempt; no two of a task do. */
+static void note_lease(sqlite3 *db, uint64_t seq, uint64_t attempt, const char *what)
+{
+    static const char sql[] =
+        "INSERT INTO leased SELECT ?1 WHERE ?1 IN (SELECT " SEQ_OF_KEY " FROM ready) "
+        "AND ?2 > ifnull((SELECT attempts FROM tries WHERE seq = ?1), 0)";
+    sqlite3_stmt *st = query(db, sql, what);
+    sqlite3_bind_int64(st, 1, (int64_t)seq);
+    sqlite3_bind_int64(st, 2, (int64_t)attempt);
+    row(st, what);
+    sqlite3_finalize(st);
+}
+
+static void note_leases(sqlite3 *db, const char *what)
+{
+    enum { ENTRY = 22 };
+    sqlite3_stmt *st = query(db, "SELECT leases FROM lease_batch", what);
+    while (row(st, what)) {
+        const uint8_t *bytes = sqlite3_column_blob(st, 0);
+        size_t size = (size_t)sqlite3_column_bytes(st, 0), at = 0;
+        while (at + ENTRY <= size) {
+            note_lease(db, number_at(bytes + at, 8), number_at(bytes + at + 8, 4), what);
+            at += ENTRY + number_at(bytes + at + 20, 2);
+        }
+        if (at != size || size == 0)
+            give_up("%s: a row of lease_batch is not whole", what);
+    }
+    sqlite3_finalize(st);
 }
 
 typedef struct going {
@@ -122,6 +161,7 @@ void audit_database(const char *path, const char *what)
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_exec(db, places, NULL, NULL, NULL) != SQLITE_OK)
         give_up("%s: %s", what, sqlite3_errmsg(db));
+    note_leases(db, what);
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         sqlite3_stmt *st = query(db, rules[i].exceptions, what);
         if (row(st, what) && sqlite3_column_int64(st, 0) != 0)

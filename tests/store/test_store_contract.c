@@ -617,6 +617,156 @@ static void a_lease_is_recovered_with_who_holds_it_and_since_when(void **state)
     record_unref(&record);
 }
 
+/*  Two tasks, leased in one commit. */
+static void lease_two(world_t *world, record_t *two[2])
+{
+    two[0] = make(1, "a", 0);
+    two[1] = make(2, "b", 0);
+    submit(world, two[0]);
+    submit(world, two[1]);
+    begin(world);
+    for (int i = 0; i < 2; i++)
+        apply(world, two[i], REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 700 + i,
+              (tries_t){1, 0, 0}, NULL);
+    commit(world);
+}
+
+static void unref_two(record_t *two[2])
+{
+    record_unref(&two[0]);
+    record_unref(&two[1]);
+}
+
+static void check_lease(world_t *world, const char *id, uint32_t attempt, int64_t started_ms)
+{
+    page_t page = find(world, id);
+    assert_int_equal(page.items[0].state, REEVE_STATE_PROCESSING);
+    assert_int_equal(page.items[0].tries.attempts, attempt);
+    assert_int_equal(page.items[0].at_ms, started_ms);
+    page_fini(&page);
+}
+
+static void leases_of_one_commit_end_one_by_one(void **state)
+{
+    world_t *world = *state;
+    record_t *two[2];
+    lease_two(world, two);
+    recovered_t recovered = reopen(world);
+    assert_int_equal(recovered.leases, 2);
+    move(world, two[0], REEVE_STATE_PROCESSING, REEVE_STATE_SUCCESS, 5000, (tries_t){1, 0, 0},
+         NULL);
+    recovered = reopen(world);
+    assert_int_equal(recovered.leases, 1);
+    assert_string_equal(recovered.lease_id, "b");
+    assert_int_equal(recovered.lease_at_ms, 701);
+    assert_string_equal(recovered.lease_worker, "w1");
+    move(world, two[1], REEVE_STATE_PROCESSING, REEVE_STATE_CANCELLED, 5000, (tries_t){1, 0, 0},
+         NULL);
+    assert_int_equal(reopen(world).leases, 0);
+    assert_int_equal(state_of(world, "a"), REEVE_STATE_SUCCESS);
+    assert_int_equal(state_of(world, "b"), REEVE_STATE_CANCELLED);
+    unref_two(two);
+}
+
+static void a_lease_that_was_taken_back_leaves_no_trace(void **state)
+{
+    world_t *world = *state;
+    record_t *two[2];
+    lease_two(world, two);
+    move(world, two[0], REEVE_STATE_PROCESSING, REEVE_STATE_QUEUED, 0, none, NULL);
+    recovered_t recovered = reopen(world);
+    assert_int_equal(recovered.leases, 1);
+    assert_string_equal(recovered.lease_id, "b");
+    assert_int_equal(recovered.queue.waiting, 1);
+    assert_int_equal(state_of(world, "a"), REEVE_STATE_QUEUED);
+    move(world, two[0], REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 900, (tries_t){1, 0, 0}, NULL);
+    assert_int_equal(reopen(world).leases, 2);
+    check_lease(world, "a", 1, 900);
+    unref_two(two);
+}
+
+/*  b is held on, so what was written of the first leases is still there. */
+static void a_task_that_failed_is_not_held_by_its_first_lease(void **state)
+{
+    world_t *world = *state;
+    record_t *two[2];
+    const outcome_spec_t failed = {.ending = ENDING_FAILURE, .attempt = 1, .started_ms = 700};
+    lease_two(world, two);
+    move(world, two[0], REEVE_STATE_PROCESSING, REEVE_STATE_SCHEDULED, 800, (tries_t){1, 1, 0},
+         &failed);
+    assert_int_equal(reopen(world).leases, 1);
+    move(world, two[0], REEVE_STATE_SCHEDULED, REEVE_STATE_QUEUED, 0, (tries_t){1, 1, 0}, NULL);
+    assert_int_equal(reopen(world).leases, 1);
+    assert_int_equal(state_of(world, "a"), REEVE_STATE_QUEUED);
+    move(world, two[0], REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 900, (tries_t){2, 1, 0}, NULL);
+    assert_int_equal(reopen(world).leases, 2);
+    check_lease(world, "a", 2, 900);
+    unref_two(two);
+}
+
+static void one_transaction_may_hold_a_whole_life(void **state)
+{
+    world_t *world = *state;
+    const outcome_spec_t failed = {.ending = ENDING_FAILURE, .attempt = 1, .started_ms = 1};
+    record_t *a = make(1, "a", 0), *b = make(2, "b", 0), *c = make(3, "c", 0);
+    begin(world);
+    apply(world, a, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    apply(world, b, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    apply(world, c, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    apply(world, a, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0}, NULL);
+    apply(world, a, REEVE_STATE_PROCESSING, REEVE_STATE_SCHEDULED, 2, (tries_t){1, 1, 0}, &failed);
+    apply(world, a, REEVE_STATE_SCHEDULED, REEVE_STATE_QUEUED, 0, (tries_t){1, 1, 0}, NULL);
+    apply(world, b, REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 9000, none, NULL);
+    apply(world, c, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0}, NULL);
+    apply(world, c, REEVE_STATE_PROCESSING, REEVE_STATE_SUCCESS, 9000, (tries_t){1, 0, 0}, NULL);
+    commit(world);
+    recovered_t recovered = reopen(world);
+    assert_int_equal(recovered.leases, 0);
+    assert_int_equal(recovered.queue.waiting, 1);
+    assert_int_equal(state_of(world, "a"), REEVE_STATE_QUEUED);
+    assert_int_equal(state_of(world, "b"), REEVE_STATE_CANCELLED);
+    assert_int_equal(state_of(world, "c"), REEVE_STATE_SUCCESS);
+    record_unref(&a);
+    record_unref(&b);
+    record_unref(&c);
+}
+
+/*  What waits at last is neither what was leased nor what ended, in whatever order they go. */
+static void what_ends_out_of_order_goes_from_the_order_of_running(void **state)
+{
+    enum { TASKS = 60 };
+    world_t *world = *state;
+    record_t *records[TASKS];
+    char id[8];
+    begin(world);
+    for (uint64_t i = 0; i < TASKS; i++) {
+        snprintf(id, sizeof id, "t%d", (int)i);
+        records[i] = make(i + 1, id, (int)i % 3);
+        apply(world, records[i], REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    }
+    commit(world);
+    begin(world);
+    for (size_t i = 0; i < TASKS; i++) {
+        size_t at =
+            i * 7 % TASKS; /* every one of them once, as 7 and TASKS have no common factor */
+        if (at % 4 == 0)
+            apply(world, records[at], REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1,
+                  (tries_t){1, 0, 0}, NULL);
+        else if (at % 4 != 1)
+            apply(world, records[at], REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 9000, none, NULL);
+    }
+    page_t page = {0};
+    assert_int_equal(world->store->ops->load(world->store, 1, 0, &page), STORE_OK);
+    commit(world);
+    assert_int_equal(page.count, TASKS / 4);
+    for (size_t i = 0; i < page.count; i++)
+        assert_int_equal((page.items[i].record->seq - 1) % 4, 1);
+    page_fini(&page);
+    assert_int_equal(reopen(world).leases, TASKS / 4);
+    for (size_t i = 0; i < TASKS; i++)
+        record_unref(&records[i]);
+}
+
 static void every_queue_is_recovered_under_its_name(void **state)
 {
     world_t *world = *state;
@@ -1020,6 +1170,11 @@ int main(void)
         BOTH(reads_see_what_the_same_transaction_wrote),
         BOTH(what_was_not_committed_never_happened),
         BOTH(a_lease_is_recovered_with_who_holds_it_and_since_when),
+        BOTH(leases_of_one_commit_end_one_by_one),
+        BOTH(a_lease_that_was_taken_back_leaves_no_trace),
+        BOTH(a_task_that_failed_is_not_held_by_its_first_lease),
+        BOTH(one_transaction_may_hold_a_whole_life),
+        BOTH(what_ends_out_of_order_goes_from_the_order_of_running),
         BOTH(every_queue_is_recovered_under_its_name),
         BOTH(bodies_and_addresses_are_bytes),
         BOTH(an_end_is_found_with_its_whole_outcome),

@@ -1,5 +1,5 @@
--- One row of `task` per task, written once and never moved. Which of ready, scheduled, lease and done
--- holds a row of the same task is its state; exactly one of them does.
+-- One row of `task` per task, written once and never moved. Which of ready, scheduled and done holds a
+-- row of the same task is its state; exactly one of them does. What is in ready and leased is PROCESSING.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
@@ -32,7 +32,7 @@ CREATE TABLE task (
     body        BLOB NOT NULL
 );
 
--- QUEUED. key = queue id (17 bits), 15 - priority (4 bits), seq (42 bits): the order of running.
+-- QUEUED and PROCESSING. key = queue id (17 bits), 15 - priority (4 bits), seq (42 bits): the order of running.
 CREATE TABLE ready (key INTEGER PRIMARY KEY);
 
 -- SCHEDULED.
@@ -42,13 +42,9 @@ CREATE INDEX scheduled_by_due ON scheduled (due_ms);
 -- QUEUED or SCHEDULED tasks that have an expiry.
 CREATE TABLE expiry (expires_ms INTEGER, seq INTEGER, PRIMARY KEY (expires_ms, seq)) WITHOUT ROWID;
 
--- PROCESSING.
-CREATE TABLE lease (
-    seq        INTEGER PRIMARY KEY,
-    attempt    INTEGER NOT NULL,
-    started_ms INTEGER NOT NULL,
-    worker     TEXT NOT NULL
-);
+-- PROCESSING: the leases that one commit gave (sqlite_lease.h). One holds while its task is in ready, and
+-- in tries with fewer attempts or not at all.
+CREATE TABLE lease_batch (number INTEGER PRIMARY KEY, leases BLOB NOT NULL);
 
 -- Counters of tasks that were tried without success; absent means all zero.
 CREATE TABLE tries (
