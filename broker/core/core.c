@@ -193,10 +193,8 @@ static void commit(core_t *core, const event_t *event)
 static void drain(core_t *core)
 {
     core->draining = true;
-    for (worker_t *worker = core->workers; worker; worker = worker->hh.next) {
-        worker->ahead_limit = 0;
-        lease_trim(core, worker);
-    }
+    for (worker_t *worker = core->workers; worker; worker = worker->hh.next)
+        lease_take_back_all(core, worker);
 }
 
 static void take(core_t *core, const event_t *event)
@@ -279,6 +277,7 @@ void core_step(core_t *self, const event_t *event, effects_t *out)
     timed_work(self);
     dispatch_run(self);
     outbox_release(&self->outbox, self->durable, out);
+    lease_feed(self);
     self->out = NULL;
 }
 

@@ -82,6 +82,9 @@ struct worker {
     task_t *held;              /* in the order of leasing */
     task_t *ahead;             /* the first of those that are ahead; NULL none */
     uint32_t ahead_count, ahead_limit;
+    uint64_t told_after; /* it does not know of its room before this change is durable */
+    bool hungry;         /* it has room, and the news or the leases ahead are not durable */
+    worker_t *hungry_prev, *hungry_next;
     uint32_t settled; /* since the last check */
     subscription_t *subscriptions;
     size_t subscription_count;
@@ -148,6 +151,7 @@ struct core {
     size_t window_bytes;
 
     worker_t *workers;
+    worker_t *hungry;
     wait_list_t *waits;
     size_t waiter_count;
     ticket_t *tickets;
@@ -231,10 +235,14 @@ worker_t *lease_holder(const task_t *task);
 uint32_t lease_ahead_limit(const worker_t *worker);
 /*  Decides that anew, after `elapsed_ms` in which it settled worker->settled. */
 void lease_measure(core_t *core, worker_t *worker, int64_t elapsed_ms);
-/*  Sends what is ahead and what the worker, as it knows, has room for. */
+/*  Sends what is ahead as far as the worker has room and all of it is durable; the rest follows when it is. */
 void lease_promote(core_t *core, worker_t *worker);
-/*  Takes back, newest first, what is ahead above the limit. */
+/*  That rest; behind what the outbox has released. */
+void lease_feed(core_t *core);
+/*  Takes back, newest first, what is ahead above room and limit. */
 void lease_trim(core_t *core, worker_t *worker);
+/*  Takes back all that is ahead, and leases no more until the worker is measured again. */
+void lease_take_back_all(core_t *core, worker_t *worker);
 void lease_adopt(core_t *core, task_t *task, worker_t *worker);
 void lease_release(core_t *core, task_t *task); /* back to its queue, uncounted */
 void lease_settle(core_t *core, const event_t *event);

@@ -39,11 +39,9 @@ static bool is_unsent(const core_t *core, const task_t *task)
     return task->ahead || task->last_change > core->durable;
 }
 
-static void deliver(core_t *core, const task_t *task)
+/*  Tells the worker: by an effect that the caller has made. */
+static void deliver(effect_t *effect, const task_t *task)
 {
-    effect_t *effect = is_unsent(core, task)
-                           ? outbox_add(&core->outbox, task->last_change, EFFECT_DELIVER)
-                           : effects_add(core->out, EFFECT_DELIVER);
     effect->peer = task->holder_peer;
     effect->deliver.record = record_ref(task->record);
     effect->deliver.attempt = task->tries.attempts;
@@ -93,20 +91,50 @@ static void let_go(task_t *task)
     }
 }
 
-/*  Sends what is ahead as far as the worker has room: at once what is durable, where the worker knows of
-    its room; else behind the news of it. */
-static void promote(core_t *core, worker_t *worker, bool known)
+static uint32_t room_of(const worker_t *worker)
 {
-    while (worker->ahead && worker->leased - worker->ahead_count < worker->prefetch &&
-           !core->draining) {
+    uint32_t sent = worker->leased - worker->ahead_count;
+    return worker->prefetch > sent ? worker->prefetch - sent : 0;
+}
+
+static void starve(core_t *core, worker_t *worker)
+{
+    if (!worker->hungry)
+        DL_APPEND2(core->hungry, worker, hungry_prev, hungry_next);
+    worker->hungry = true;
+}
+
+static void forget_hunger(core_t *core, worker_t *worker)
+{
+    if (worker->hungry)
+        DL_DELETE2(core->hungry, worker, hungry_prev, hungry_next);
+    worker->hungry = false;
+}
+
+void lease_promote(core_t *core, worker_t *worker)
+{
+    while (worker->ahead && room_of(worker) > 0 && !core->draining) {
         task_t *task = worker->ahead;
+        if (task->last_change > core->durable || worker->told_after > core->durable) {
+            starve(core, worker);
+            return;
+        }
         clear_ahead(task);
         task->started_wall_ms = core->wall_ms;
         task->started_ms = core->now_ms;
         start_clocks(core, task);
-        if (!known || task->last_change > core->durable)
-            task->last_change = core->changes;
-        deliver(core, task);
+        deliver(effects_add(core->out, EFFECT_DELIVER), task);
+    }
+}
+
+void lease_feed(core_t *core)
+{
+    worker_t *hungry = core->hungry, *worker, *next;
+    core->hungry = NULL;
+    DL_FOREACH_SAFE2(hungry, worker, next, hungry_next)
+    {
+        worker->hungry = false;
+        lease_promote(core, worker);
     }
 }
 
@@ -122,14 +150,8 @@ static void take_back(core_t *core, task_t *task)
     task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
 }
 
-void lease_promote(core_t *core, worker_t *worker)
+static void trim(core_t *core, worker_t *worker, uint32_t limit)
 {
-    promote(core, worker, true);
-}
-
-void lease_trim(core_t *core, worker_t *worker)
-{
-    uint32_t limit = lease_ahead_limit(worker);
     task_t *task = worker->held ? worker->held->held_prev : NULL;
     while (worker->ahead_count > limit) {
         task_t *earlier = task->held_prev;
@@ -137,6 +159,18 @@ void lease_trim(core_t *core, worker_t *worker)
             take_back(core, task);
         task = earlier;
     }
+}
+
+void lease_trim(core_t *core, worker_t *worker)
+{
+    trim(core, worker, lease_ahead_limit(worker) + room_of(worker));
+}
+
+void lease_take_back_all(core_t *core, worker_t *worker)
+{
+    worker->ahead_limit = 0;
+    trim(core, worker, 0);
+    forget_hunger(core, worker);
 }
 
 /*  A change is durable after the commit that is under way and its own one: what is settled meanwhile,
@@ -157,7 +191,8 @@ void lease_measure(core_t *core, worker_t *worker, int64_t elapsed_ms)
 
 void lease_give(core_t *core, task_t *task, worker_t *worker)
 {
-    bool ahead = worker->leased >= worker->prefetch;
+    bool ahead =
+        worker->leased >= worker->prefetch || worker->ahead; /* they leave in their order */
     task->tries.attempts++;
     task->holder_name = mem_strdup(worker->name);
     task_move(core, task, REEVE_STATE_PROCESSING, core->wall_ms, NULL);
@@ -176,7 +211,7 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
         if (worker->ahead == NULL)
             worker->ahead = task;
     } else {
-        deliver(core, task);
+        deliver(outbox_add(&core->outbox, core->changes, EFFECT_DELIVER), task);
     }
     worker_update(core, worker);
 }
@@ -219,8 +254,9 @@ void lease_revoke(core_t *core, const task_t *task, worker_t *worker, revoke_cau
     if (worker == NULL)
         return;
     lease_revoke_at(core, worker->peer, task->seq, task->tries.attempts, cause);
-    if (worker->kind == PEER_REEVE)
-        promote(core, worker, false);
+    worker->told_after = core->changes;
+    if (worker->ahead)
+        starve(core, worker);
 }
 
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,

@@ -112,8 +112,7 @@ void worker_remove(core_t *core, worker_t *worker, departure_t why)
 {
     bool lost = why == DEPARTURE_GONE || why == DEPARTURE_LOST;
     unsubscribe(worker);
-    worker->ahead_limit = 0;
-    lease_trim(core, worker);
+    lease_take_back_all(core, worker);
     task_t *task, *next;
     DL_FOREACH_SAFE2(worker->held, task, next, held_next)
     {
@@ -213,8 +212,7 @@ void worker_ready(core_t *core, const event_t *event)
         worker = worker_new(core, event);
     } else {
         unsubscribe(worker);
-        worker->ahead_limit = 0;
-        lease_trim(core, worker);
+        lease_take_back_all(core, worker);
     }
     worker->last_heard_ms = core->now_ms;
     if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {

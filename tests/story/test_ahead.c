@@ -67,7 +67,7 @@ static void a_task_ahead_is_not_sent_before_its_lease_is_durable(void **state)
     EXPECT_SILENCE(w);
     w->held = false;
     world_commit(w);
-    EXPECT(w, "client confirm b", "fast deliver b #1", "fast settled a#1");
+    EXPECT(w, "client confirm b", "fast settled a#1", "fast deliver b #1");
     world_destroy(&w);
 }
 

@@ -7,6 +7,8 @@
 Numbers are ints, strings come back as bytes, a nested message is a dict and always in a list.
 """
 
+import collections
+
 import mdp
 
 MAGIC = b"REEVE1"
@@ -133,6 +135,10 @@ def frames_of(*frames):
 class ReevePeer(mdp.Peer):
     """A DEALER that speaks REEVE1; client, worker or both."""
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.kept = collections.deque()  # DELIVERs that came before a SETTLED
+
     def send(self, command, **fields):
         self.send_raw(encode(command, **fields))
 
@@ -142,12 +148,19 @@ class ReevePeer(mdp.Peer):
         return decode(frames[0])
 
     def expect(self, *names, timeout_ms=mdp.TIMEOUT_MS):
-        """The next message that is one of these; heartbeats are passed over, others are wrong."""
+        """The next message that is one of these; heartbeats are passed over, others are wrong. A
+        task may come before the settlement that made room for it is told; it is kept."""
+        if "DELIVER" in names and self.kept:
+            fields = self.kept.popleft()
+            return ("DELIVER", fields) if len(names) > 1 else fields
         deadline = mdp.now_ms() + timeout_ms
         while True:
             name, fields = self.recv(deadline - mdp.now_ms())
             if name in names:
                 return (name, fields) if len(names) > 1 else fields
+            if name == "DELIVER" and names == ("SETTLED",):
+                self.kept.append(fields)
+                continue
             mdp.check(name == "HEARTBEAT", f"{names} was due", (name, fields))
 
     def error(self, timeout_ms=mdp.TIMEOUT_MS):

@@ -135,9 +135,12 @@ class DiskFaultTest(SystemTest):
                 self.failed(broker)
                 self.start_on_good_disk(broker)
                 # Both sockets are connected again by now or soon: what the first broker had said after
-                # the fault would come before the new one's answer.
+                # the fault would come before the new one's answer. It may have sent a task whose
+                # lease was durable; nothing else.
                 producer.hello()
-                worker.hello()
+                worker.send("HELLO", name="w")
+                while worker.expect("WELCOME", "DELIVER")[0] != "WELCOME":
+                    pass
 
                 self.demand_known(broker, producer)
                 held = [{"token": kept["token"]}]
