@@ -38,8 +38,17 @@ static const char *const sql[ST_COUNT] = {
 #undef X
 };
 
+/*  Bindings outlive a run, and most columns that may be NULL are so again and again. */
+static void bind_null(sqlite_store_t *self, statement_t statement, int at)
+{
+    if (self->bound[statement] & 1u << at)
+        sqlite3_bind_null(self->statements[statement], at);
+    self->bound[statement] &= ~(1u << at);
+}
+
 void bind_int(sqlite_store_t *self, statement_t statement, int at, int64_t value)
 {
+    self->bound[statement] |= 1u << at;
     sqlite3_bind_int64(self->statements[statement], at, value);
 }
 
@@ -48,20 +57,23 @@ void bind_opt(sqlite_store_t *self, statement_t statement, int at, int64_t value
     if (value)
         bind_int(self, statement, at, value);
     else
-        sqlite3_bind_null(self->statements[statement], at);
+        bind_null(self, statement, at);
 }
 
 void bind_text(sqlite_store_t *self, statement_t statement, int at, slice_t text)
 {
-    if (text.size)
-        sqlite3_bind_text64(self->statements[statement], at, (const char *)text.data, text.size,
-                            SQLITE_STATIC, SQLITE_UTF8);
-    else
-        sqlite3_bind_null(self->statements[statement], at);
+    if (text.size == 0) {
+        bind_null(self, statement, at);
+        return;
+    }
+    self->bound[statement] |= 1u << at;
+    sqlite3_bind_text64(self->statements[statement], at, (const char *)text.data, text.size,
+                        SQLITE_STATIC, SQLITE_UTF8);
 }
 
 void bind_blob(sqlite_store_t *self, statement_t statement, int at, slice_t blob)
 {
+    self->bound[statement] |= 1u << at;
     if (blob.size)
         sqlite3_bind_blob64(self->statements[statement], at, blob.data, blob.size, SQLITE_STATIC);
     else

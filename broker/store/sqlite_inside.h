@@ -105,6 +105,7 @@ typedef struct sqlite_store {
     sqlite3 *db;
     int lock_fd;
     sqlite3_stmt *statements[ST_COUNT];
+    uint32_t bound[ST_COUNT]; /* the parameters that are not NULL, as bits from 1 on */
     store_identity_t identity;
     uint64_t reserved_seq; /* numbers below this are reserved in meta */
     uint64_t sweep_number;

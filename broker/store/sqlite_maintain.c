@@ -20,9 +20,13 @@ int sqlite_write_leaving(sqlite_store_t *self)
 {
     if (self->leaving_count == 0)
         return STORE_OK;
-    for (size_t i = 0; i < self->leaving_count; i++)
+    bool sorted = true; /* they mostly are: tasks end about as they came */
+    for (size_t i = 0; i < self->leaving_count; i++) {
         self->leaving[i].remove_at_ms = (self->leaving[i].remove_at_ms + 999) / 1000 * 1000;
-    qsort(self->leaving, self->leaving_count, sizeof *self->leaving, by_time);
+        sorted = sorted && (i == 0 || by_time(&self->leaving[i - 1], &self->leaving[i]) < 0);
+    }
+    if (!sorted)
+        qsort(self->leaving, self->leaving_count, sizeof *self->leaving, by_time);
     uint64_t *seqs = mem_alloc(self->leaving_count * sizeof *seqs);
     int rc = STORE_OK;
     for (size_t i = 0; i < self->leaving_count && rc == STORE_OK;) {

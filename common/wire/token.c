@@ -6,6 +6,8 @@
 
 _Static_assert(TOKEN_KEY_BYTES == crypto_shorthash_KEYBYTES, "SipHash key size");
 
+enum { MAC_DIGITS = 16 };
+
 static uint64_t mac(const uint8_t *key, token_t token)
 {
     uint8_t message[16], out[crypto_shorthash_BYTES];
@@ -36,7 +38,7 @@ size_t token_format(const uint8_t key[TOKEN_KEY_BYTES], token_t token, char text
     text[at++] = '.';
     at += put_hex(text + at, token.attempt, 0);
     text[at++] = '.';
-    at += put_hex(text + at, mac(key, token), 16);
+    at += put_hex(text + at, mac(key, token), MAC_DIGITS);
     text[at] = '\0';
     return at;
 }
@@ -56,6 +58,13 @@ static bool get_hex(slice_t text, size_t *at, int max, uint64_t *value)
     return *at > start;
 }
 
+/*  A number as token_format writes it: no zeros in front, so that a token has one text only. */
+static bool get_number(slice_t text, size_t *at, int max, uint64_t *value)
+{
+    size_t start = *at;
+    return get_hex(text, at, max, value) && (text.data[start] != '0' || *at == start + 1);
+}
+
 static bool get_dot(slice_t text, size_t *at)
 {
     return *at < text.size && text.data[(*at)++] == '.';
@@ -64,12 +73,12 @@ static bool get_dot(slice_t text, size_t *at)
 bool token_parse(const uint8_t key[TOKEN_KEY_BYTES], slice_t text, token_t *token)
 {
     size_t at = 0;
-    uint64_t seq, attempt;
-    if (!get_hex(text, &at, 16, &seq) || !get_dot(text, &at) || !get_hex(text, &at, 8, &attempt))
+    uint64_t seq, attempt, theirs;
+    if (!get_number(text, &at, 16, &seq) || !get_dot(text, &at) ||
+        !get_number(text, &at, 8, &attempt) || !get_dot(text, &at) ||
+        text.size - at != MAC_DIGITS || !get_hex(text, &at, MAC_DIGITS, &theirs))
         return false;
-    /*  Compared as a whole, so that a token has one text only: no added or missing zeros. */
-    char right[TOKEN_TEXT_BYTES];
     *token = (token_t){seq, (uint32_t)attempt};
-    size_t size = token_format(key, *token, right);
-    return size == text.size && sodium_memcmp(right, text.data, size) == 0;
+    uint64_t ours = mac(key, *token);
+    return at == text.size && sodium_memcmp(&ours, &theirs, sizeof ours) == 0;
 }
