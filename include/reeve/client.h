@@ -14,6 +14,10 @@
 #include "reeve/error.h"
 #include "reeve/task.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct reeve_client reeve_client_t;
 
 /*  A task to submit. Zero-initialise, then set what you need; `task_name` is required. Strings are
@@ -132,5 +136,9 @@ int reeve_dead_retry(reeve_client_t *self, const char *id, const char *queue, ui
 int reeve_dead_purge(reeve_client_t *self, const char *id, const char *queue, uint64_t *count,
                      reeve_error_t *error);
 const char *reeve_client_error_text(const reeve_client_t *self);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

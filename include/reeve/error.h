@@ -4,6 +4,10 @@
 #ifndef REEVE_ERROR_H
 #define REEVE_ERROR_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*  X (symbol, number, name, meaning) */
 #define REEVE_ERRORS(X)                                                                            \
     X(OK, 0, "ok", "no error")                                                                     \
@@ -39,5 +43,9 @@ typedef enum reeve_error {
     Static strings. Any thread. */
 const char *reeve_error_name(reeve_error_t error);
 const char *reeve_error_meaning(reeve_error_t error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

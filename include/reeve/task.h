@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*  X (symbol, number, name): the life-cycle's states; numbers are wire and storage format. */
 #define REEVE_STATES(X)                                                                            \
     X(UNKNOWN, 0, "unknown")                                                                       \
@@ -31,5 +35,9 @@ static inline bool reeve_state_is_final(reeve_state_t state)
 {
     return state >= REEVE_STATE_SUCCESS;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -16,6 +16,10 @@
 #include "reeve/error.h"
 #include "reeve/task.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct reeve_worker reeve_worker_t;
 typedef struct reeve_delivery reeve_delivery_t; /* one attempt in our hands */
 
@@ -116,5 +120,9 @@ reeve_worker_stats_t reeve_worker_stats(const reeve_worker_t *self);
 bool reeve_worker_connected(const reeve_worker_t *self);
 /*  Says goodbye so that the broker gives what is held to others at once; then destroy. */
 void reeve_worker_goodbye(reeve_worker_t *self);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

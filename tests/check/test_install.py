@@ -112,15 +112,28 @@ class Installed(unittest.TestCase):
             run(COMPILER, *shlex.split(self.pkg_config("--cflags")), "-Wall", "-Wextra", "-Werror",
                 "-fsyntax-only", "-x", "c", "-", input=f"#include <reeve/{name}.h>\n")
 
-    def build(self, name):
-        """Builds an example as a user would: with what pkg-config says. Returns the program."""
+    def compile(self, compiler, name, *source, **options):
+        """Builds a program as a user would: with what pkg-config says. Returns it."""
         program = self.home / name
         sanitize = [f"-fsanitize={SANITIZERS}"] if SANITIZERS else []
         flags = shlex.split(self.pkg_config("--cflags", "--libs", "libcjson"))
-        run(COMPILER, ROOT / f"examples/{name}.c", "-o", program, *flags, *sanitize,
-            f"-Wl,-rpath,{self.library.parent}", cwd=self.home)
+        run(compiler, "-o", program, *source, *flags, *sanitize,
+            f"-Wl,-rpath,{self.library.parent}", cwd=self.home, **options)
         self.assertIn("libreeve.so.", run("readelf", "-d", program))
         return program
+
+    def build(self, name):
+        return self.compile(COMPILER, name, ROOT / f"examples/{name}.c")
+
+    def test_programs_in_c_plus_plus_can_be_linked(self):
+        text = "".join(f"#include <reeve/{name}.h>\n" for name in PUBLIC) + """
+            int main()
+            {
+                reeve_client_options_t options = {};
+                options.broker = "nowhere";
+                return reeve_client_new(&options) != nullptr || reeve_state_name(REEVE_STATE_QUEUED)[0] != 'q';
+            }"""
+        run(self.compile("c++", "cpp", "-x", "c++", "-", input=text))
 
     def test_programs_that_are_built_with_it_run_against_an_installed_broker(self):
         endpoint = f"ipc://{self.home}/broker"
