@@ -277,7 +277,8 @@ void core_step(core_t *self, const event_t *event, effects_t *out)
     timed_work(self);
     dispatch_run(self);
     outbox_release(&self->outbox, self->durable, out);
-    lease_feed(self);
+    if (event->kind == EVENT_COMMITTED)
+        lease_feed(self);
     self->out = NULL;
 }
 

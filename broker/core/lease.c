@@ -111,6 +111,13 @@ static void forget_hunger(core_t *core, worker_t *worker)
     worker->hungry = false;
 }
 
+/*  Nobody has seen this attempt: its number is given out again. */
+static void take_back(core_t *core, task_t *task)
+{
+    task->tries.attempts--;
+    task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
+}
+
 void lease_promote(core_t *core, worker_t *worker)
 {
     while (worker->ahead && room_of(worker) > 0 && !core->draining) {
@@ -118,6 +125,10 @@ void lease_promote(core_t *core, worker_t *worker)
         if (task->last_change > core->durable || worker->told_after > core->durable) {
             starve(core, worker);
             return;
+        }
+        if (record_has_expired(task->record, core->wall_ms)) {
+            take_back(core, task); /* it ends in its queue */
+            continue;
         }
         clear_ahead(task);
         task->started_wall_ms = core->wall_ms;
@@ -141,13 +152,6 @@ void lease_feed(core_t *core)
 uint32_t lease_ahead_limit(const worker_t *worker)
 {
     return worker->prefetch ? worker->ahead_limit : 0;
-}
-
-/*  Nobody has seen this attempt: its number is given out again. */
-static void take_back(core_t *core, task_t *task)
-{
-    task->tries.attempts--;
-    task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
 }
 
 static void trim(core_t *core, worker_t *worker, uint32_t limit)

@@ -98,6 +98,21 @@ static void what_is_ahead_is_taken_back_when_the_worker_slows_down(void **state)
     world_destroy(&w);
 }
 
+static void what_expires_while_it_is_ahead_is_not_run(void **state)
+{
+    (void)state;
+    world_t *w = world_with_a_fast_worker();
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_submit(w, "client", (world_task_t){.id = "b", .expires_ms = w->wall_ms + 100});
+    EXPECT(w, "client confirm a", "fast deliver a #1", "client confirm b");
+    assert_string_equal(world_state(w, "b"), "processing");
+    world_advance(w, 150);
+    world_ack(w, "fast", "a", 1);
+    EXPECT(w, "fast settled a#1");
+    assert_string_equal(world_state(w, "b"), "expired");
+    world_destroy(&w);
+}
+
 static void what_is_ahead_of_a_lost_worker_is_not_held_against_it(void **state)
 {
     (void)state;
@@ -216,6 +231,7 @@ int main(void)
         cmocka_unit_test(a_task_ahead_is_not_sent_before_its_lease_is_durable),
         cmocka_unit_test(a_slow_worker_is_leased_no_more_than_it_has_room_for),
         cmocka_unit_test(what_is_ahead_is_taken_back_when_the_worker_slows_down),
+        cmocka_unit_test(what_expires_while_it_is_ahead_is_not_run),
         cmocka_unit_test(what_is_ahead_of_a_lost_worker_is_not_held_against_it),
         cmocka_unit_test(a_worker_with_room_comes_before_one_without),
         cmocka_unit_test(a_task_ahead_is_cancelled_without_a_word_to_the_worker),
