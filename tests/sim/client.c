@@ -8,7 +8,11 @@
 #include "tests/sim/network.h"
 #include "tests/sim/peers.h"
 
-enum { REPEAT_MS = 5000 };
+enum {
+    REPEAT_MS = 5000,
+    OPEN_MAX =
+        500, /* who waits for so many answers asks nothing new, or repeating outruns answering */
+};
 
 /*  Something asked and not answered for good. */
 typedef struct request {
@@ -232,7 +236,7 @@ static void act(client_t *self)
     const plan_t *plan = &sim->plan;
     if (self->submitted < plan->tasks)
         submit(self, self->submitted++);
-    if (self->protocol != SPEAKS_REEVE || sim->healed)
+    if (self->protocol != SPEAKS_REEVE || sim->healed || self->request_count >= OPEN_MAX)
         return;
     if (sim_fault(sim, plan->repeats) && self->submitted)
         submit(self, (unsigned)dice_below(&sim->dice, self->submitted));

@@ -130,6 +130,8 @@ void host_audit(host_t *self)
 
 void host_demand_the_end(host_t *self)
 {
+    if (self->up && !disk_idle(self->disk))
+        return; /* amid a transaction there is nothing to read */
     with_reader(self, oracle_demands_the_end);
 }
 
