@@ -19,7 +19,8 @@
 
 enum {
     LINE_SIZE = 64 * 1024, /* a line with its newline */
-    LIMIT_BURST = 10,      /* log_limit_allow: lines … */
+    LINE_USUAL_SIZE = 512,
+    LIMIT_BURST = 10, /* log_limit_allow: lines … */
     LIMIT_INTERVAL_MS = 10000,
 };
 
@@ -82,6 +83,11 @@ bool log_open(const char *target, char *problem, size_t size)
     return true;
 }
 
+bool log_is_file(void)
+{
+    return log_path != NULL;
+}
+
 bool log_reopen(void)
 {
     int fd = log_path ? open_file(log_path) : -1;
@@ -142,7 +148,7 @@ typedef struct line {
 static void put(line_t *line, const void *bytes, size_t size)
 {
     if (line->capacity - line->size < size) {
-        line->capacity = (line->size + size) * 2;
+        line->capacity = (line->size + size) * 2 + LINE_USUAL_SIZE;
         line->text = mem_realloc(line->text, line->capacity);
     }
     memcpy(line->text + line->size, bytes, size);
@@ -191,13 +197,27 @@ static size_t escape(const uint8_t *at, size_t size, char out[ESCAPED_SIZE])
     return size;
 }
 
+/*  How many bytes at `at` are written as they are, in JSON and in logfmt. */
+static size_t plain_size(const uint8_t *at, size_t left)
+{
+    size_t size = 0;
+    while (size < left && at[size] >= 0x20 && at[size] < 0x7f && at[size] != '"' &&
+           at[size] != '\\')
+        size++;
+    return size;
+}
+
 /*  Writes the string escaped, and "…" for what would pass the limit. */
 static void put_escaped(line_t *line, slice_t string)
 {
     static const char ellipsis[] = "…";
     const size_t ellipsis_size = sizeof ellipsis - 1;
     size_t start = line->size, cut = line->size; /* cut: where the ellipsis still fits */
-    for (size_t i = 0; i < string.size;) {
+    size_t plain = plain_size(string.data, string.size);
+    if (plain + ellipsis_size > line->string_limit)
+        plain = 0; /* it may have to be cut */
+    put(line, string.data, plain);
+    for (size_t i = plain; i < string.size;) {
         char escaped[ESCAPED_SIZE];
         size_t size = character_size(string.data + i, string.size - i);
         size_t escaped_size = escape(string.data + i, size, escaped);
