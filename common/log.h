@@ -47,6 +47,7 @@ bool log_open(const char *target, char *problem, size_t size);
 /*  Opens the file again under its name, after a rotation. True when there is none. Any thread may log
     meanwhile. */
 bool log_reopen(void);
+bool log_is_file(void); /* opened by log_open */
 /*  From here on a thread writes the lines, and a reader that is slow or gone holds up nobody: what it does
     not take in time is dropped, and log_lines_dropped tells how many lines that were. Call once; at exit
     the lines are written, as far as they are taken within a second. Call log_stop_writer before _exit. */

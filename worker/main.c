@@ -29,6 +29,7 @@ static void set_signals(void)
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGHUP);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status from us */
@@ -41,6 +42,11 @@ static int run(const options_t *options)
     notify_open();
     log_set_format(options->log_format);
     log_set_level(options->log_level);
+    char problem[512];
+    if (!log_open(options->log_to, problem, sizeof problem)) {
+        log_event(LOG_ERROR, "start_failed", F_STR("error", problem));
+        return EX_CANTCREAT;
+    }
     log_start_writer();
     set_signals();
     return runner_run(options, options->name ? options->name : made);

@@ -34,6 +34,8 @@ const char options_help[] =
     "off)\n"
     "      --log-format FORMAT   text or json (default: text)\n"
     "      --log-level LEVEL     debug, info, warn or error (default: info)\n"
+    "      --log-to WHERE        stderr, journal or a file, opened again on SIGHUP (default: "
+    "stderr)\n"
     "      --help, --version\n"
     "\n"
     "SIGTERM and SIGINT drain: see reeve-worker(1).\n";
@@ -47,6 +49,7 @@ enum {
     FLAG_HTTP,
     FLAG_LOG_FORMAT,
     FLAG_LOG_LEVEL,
+    FLAG_LOG_TO,
     FLAG_HELP,
     FLAG_VERSION,
 };
@@ -64,6 +67,7 @@ static const struct option flags[] = {
     {"http", required_argument, NULL, FLAG_HTTP},
     {"log-format", required_argument, NULL, FLAG_LOG_FORMAT},
     {"log-level", required_argument, NULL, FLAG_LOG_LEVEL},
+    {"log-to", required_argument, NULL, FLAG_LOG_TO},
     {"help", no_argument, NULL, FLAG_HELP},
     {"version", no_argument, NULL, FLAG_VERSION},
     {0},
@@ -216,6 +220,9 @@ static bool set_option(const parser_t *parser, int flag, const char *value)
     case FLAG_LOG_FORMAT:
         return log_parse_format(value, &o->log_format) ||
                wrong(parser, "--log-format: \"%s\" is not text or json", value);
+    case FLAG_LOG_TO:
+        o->log_to = value;
+        return true;
     default:
         return log_parse_level(value, &o->log_level) ||
                wrong(parser, "--log-level: \"%s\" is not debug, info, warn or error", value);
@@ -232,6 +239,7 @@ static void set_defaults(options_t *options)
         .drain_timeout_ms = 30 * 1000,
         .log_level = LOG_INFO,
         .log_format = LOG_LOGFMT,
+        .log_to = "stderr",
     };
     if (options->concurrency > OPTIONS_CONCURRENCY_MAX)
         options->concurrency = OPTIONS_CONCURRENCY_MAX;

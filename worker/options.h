@@ -31,6 +31,7 @@ typedef struct options {
     int64_t kill_after_ms, drain_timeout_ms;
     log_level_t log_level;
     log_format_t log_format;
+    const char *log_to;
 } options_t;
 
 typedef enum options_wish {

@@ -232,7 +232,9 @@ static void read_signals(runner_t *self)
 {
     struct signalfd_siginfo info;
     while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (self->phase == SERVING)
+        if (info.ssi_signo == SIGHUP && log_is_file())
+            log_reopen();
+        else if (self->phase == SERVING)
             begin_drain(self, clock_mono_ms());
         else
             stop_at_once(self, (int)info.ssi_signo);
@@ -380,6 +382,7 @@ static bool open_loop(runner_t *self)
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGHUP);
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     self->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     if (self->epoll_fd >= 0 && watch(self, self->signal_fd, TAG_SIGNAL))

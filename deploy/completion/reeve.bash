@@ -108,7 +108,7 @@ _reeve_worker() {
             return
         fi
     done
-    _reeve_complete "-b= --broker= -q= --queue= -t= --task= -c= --concurrency= --prefetch= --max-output= --kill-after= --drain-timeout= --name= --http= --log-format= --log-level= --help --version"
+    _reeve_complete "-b= --broker= -q= --queue= -t= --task= -c= --concurrency= --prefetch= --max-output= --kill-after= --drain-timeout= --name= --http= --log-format= --log-level= --log-to= --help --version"
 }
 
 complete -F _reeve reeve

@@ -7,7 +7,7 @@ import json
 import signal
 
 import mdp_harness as harness
-from programs import EX_USAGE, REEVE, WORKER, ProgramTest, run
+from programs import EX_CANTCREAT, EX_USAGE, REEVE, WORKER, ProgramTest, run
 from reeve_peer import ReevePeer
 
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
@@ -306,6 +306,42 @@ class Stop(WorkerTest):
         worker.log.wait("worker_started")
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.end(), 0)
+
+
+class Log(ProgramTest):
+    def start(self, *options):
+        worker = harness.Program(
+            *(WORKER, "--broker", f"ipc://{self.home}/nobody", "-q", "q"),
+            *("--log-format", "json", *options, "--", "true"),
+        )
+        self.addCleanup(self.stop_if_running, worker)
+        return worker
+
+    def test_a_log_file_is_opened_again_on_sighup(self):
+        path, rotated = self.file("worker.log"), self.file("worker.log.1")
+        worker = self.start("--log-to", path)
+        self.assertIn("worker_started", self.wait_for_file(path))
+        path.rename(rotated)
+        worker.signal(signal.SIGHUP)
+        self.eventually(path.exists, "the file was not opened again")
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.end(), 0)
+        self.assertIn("draining", path.read_text())
+        self.assertNotIn("draining", rotated.read_text())
+        self.assertEqual(worker.log.lines, [])
+
+    def test_sighup_drains_where_there_is_no_log_file(self):
+        worker = self.start()
+        worker.log.wait("worker_started")
+        worker.signal(signal.SIGHUP)
+        worker.log.wait("draining")
+        self.assertEqual(worker.end(), 0)
+
+    def test_a_log_that_cannot_be_written_is_named(self):
+        worker = self.start("--log-to", self.home / "missing/worker.log")
+        self.assertEqual(worker.end(), EX_CANTCREAT)
+        line = worker.log.find("start_failed")
+        self.assertEqual(line["error"], f"{self.home}/missing/worker.log: No such file or directory")
 
 
 class Reconnection(WorkerTest):
