@@ -440,12 +440,13 @@ void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message)
         peer_leaves(self, peer, false);
 }
 
+/*  What a worker named while another connection had it is revoked; it may have got it since. */
 void say_revoke(oracle_t *self, uint64_t peer, const message_t *message)
 {
     lease_t *lease = lease_find(self, message->token);
     if (lease == NULL || lease->holder != peer)
         return;
-    if (surely_lives(self, lease))
+    if (surely_lives(self, lease) && self->now_ms - lease->adopted_ms > self->doubt_ms)
         oracle_break(self, RULE_ONE_LEASE, "%s was revoked from %s, whose lease lives",
                      lease->task->id, lease->worker);
     lease->over = lease->revoked = true;
