@@ -87,7 +87,7 @@ static void die(int status, const char *pattern, ...)
 {
     va_list arguments;
     va_start(arguments, pattern);
-    fputs("reeve-load: ", stderr);
+    fputs("reeve bench: ", stderr);
     vfprintf(stderr, pattern, arguments);
     fputc('\n', stderr);
     va_end(arguments);
@@ -418,7 +418,7 @@ static void print_json(const options_t *options, const report_t *report)
 /* ---- the command line ----------------------------------------------------------------------- */
 
 static const char help[] =
-    "Usage: reeve-load [OPTION]…\n"
+    "Usage: reeve bench [OPTION]…\n"
     "Puts a running Reeve broker under load and prints tasks/s and confirm latency.\n\n"
     "  --broker ENDPOINT     default $REEVE_BROKER, else tcp://127.0.0.1:5555\n"
     "  --mode MODE           end-to-end (default): submit to confirmed settlement;\n"

@@ -12,8 +12,9 @@
 enum { DEFAULT_CONNECT_TIMEOUT_MS = 30000, NEAR = 3 /* edits that a typing error may need */ };
 
 static const verb_t *const verbs[] = {
-    &verb_submit, &verb_status,  &verb_explain, &verb_wait,  &verb_result, &verb_cancel,
-    &verb_queues, &verb_workers, &verb_dead,    &verb_check, &verb_top,    &verb_selftest,
+    &verb_submit, &verb_status,   &verb_explain, &verb_wait, &verb_result,
+    &verb_cancel, &verb_queues,   &verb_workers, &verb_dead, &verb_check,
+    &verb_top,    &verb_selftest, &verb_bench,
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 

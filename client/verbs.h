@@ -8,7 +8,7 @@
 #include "client/cli.h"
 
 extern const verb_t verb_submit, verb_status, verb_explain, verb_wait, verb_result, verb_cancel,
-    verb_queues, verb_workers, verb_dead, verb_check, verb_top, verb_selftest;
+    verb_queues, verb_workers, verb_dead, verb_check, verb_top, verb_selftest, verb_bench;
 
 /*  Prints a task's document as `status` does; with `dead_only`, one that is not a dead letter is
     refused. Returns the exit code. */

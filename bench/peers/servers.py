@@ -167,7 +167,7 @@ class Reeve(Server):
         self.endpoint = re.search(r'"endpoint":"(tcp:[^"]*)"', self.log()).group(1)
 
     def load_command(self):
-        return [self.build / "bench/reeve-load", "--broker", self.endpoint, "--json"]
+        return [self.build / "client/reeve-bench", "--broker", self.endpoint, "--json"]
 
     def majordomo(self, requests, outstanding, workers):
         numbers = map(str, (requests, outstanding, workers))

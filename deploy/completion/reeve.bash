@@ -55,7 +55,7 @@ _reeve_complete() { # OPTIONS [OPERANDS]
 }
 
 _reeve() {
-    local verbs="submit status explain wait result cancel queues workers dead check top selftest help"
+    local verbs="submit status explain wait result cancel queues workers dead check top selftest bench help"
     local common="--broker= --connect-timeout= --json --help"
     local cur of verb= operands= options= word
     _reeve_words
@@ -85,6 +85,11 @@ _reeve() {
     top) options="--interval= --sort= --batch --once --iterations=" operands= ;;
     selftest)
         options="--duration= --seed= --rate= --dir= --keep --broker-program= --worker-program="
+        operands=
+        ;;
+    bench)
+        options="--mode= --tasks= --outstanding= --batch= --size= --producers= --consumers= --prefetch= --rate= --ids="
+        common="--broker= --json --help"
         operands=
         ;;
     help) common= operands=$verbs ;;

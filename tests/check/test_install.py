@@ -67,7 +67,7 @@ class Installed(unittest.TestCase):
 
     def test_everything_is_in_its_place(self):
         self.have(".", "bin", "etc", "include", "lib", "share")
-        self.have("bin", "reeve", "reeve-broker", "reeve-worker")
+        self.have("bin", "reeve", "reeve-bench", "reeve-broker", "reeve-worker")
         self.have("etc/reeve", "broker.conf", "worker")
         self.have("include/reeve", *(f"{name}.h" for name in PUBLIC))
         self.have("lib/systemd/system", "reeve-broker.service", "reeve-worker@.service")
@@ -147,6 +147,8 @@ class Installed(unittest.TestCase):
                          r'^\S+ success \{"words":4\}\n$')
         queues = run(self.prefix / "bin/reeve", "--broker", endpoint, "queues", "--json")
         self.assertEqual("texts", json.loads(queues)["queue"])
+        measured = run(self.prefix / "bin/reeve", "--broker", endpoint, "--json", "bench", "--tasks", 100)
+        self.assertEqual(100, json.loads(measured)["tasks"])
 
 
 if __name__ == "__main__":
