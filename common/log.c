@@ -356,11 +356,12 @@ static void write_whole(int fd, const uint8_t *text, size_t size)
     }
 }
 
-/*  How much of the lines goes into one write: as many whole lines as a pipe takes at once, without those
-    of another process between them; or one that is longer. */
+/*  How much of the lines goes into one write: into a file all of them, which is one append; else as many
+    whole lines as a pipe takes at once, without those of another process between them; or one that is
+    longer. */
 static size_t write_size(slice_t lines)
 {
-    if (lines.size <= PIPE_BUF)
+    if (log_path || lines.size <= PIPE_BUF)
         return lines.size;
     const uint8_t *end = memrchr(lines.data, '\n', PIPE_BUF);
     if (end == NULL)

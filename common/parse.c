@@ -255,9 +255,13 @@ void format_rfc3339_ms(int64_t ms, char text[RFC3339_SIZE])
         ms = 0;
     if (ms > last)
         ms = last;
+    /* Nearly all that is formatted is of this second. */
+    static _Thread_local time_t known = -1;
+    static _Thread_local struct tm tm;
     time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
+    if (seconds != known)
+        gmtime_r(&seconds, &tm);
+    known = seconds;
     const struct {
         int value, digits;
         char after;
