@@ -133,11 +133,19 @@ static void hear_question(oracle_t *self, ledger_peer_t *peer, const message_t *
     asked->known += task && task->exists;
 }
 
+/*  Words about an attempt that never was are refused before the broker asks who says them. */
+static bool is_sign_of_life(const oracle_t *self, const message_t *message)
+{
+    bool of_attempt =
+        message->kind == MSG_SETTLE || message->kind == MSG_EXTEND || message->kind == MSG_PROGRESS;
+    return message->kind >= MSG_READY && (!of_attempt || lease_find(self, message->token) != NULL);
+}
+
 void oracle_hears(oracle_t *self, uint64_t handle, const message_t *message)
 {
     ledger_peer_t *peer = peer_of(self, handle);
     peer->protocol = message->protocol;
-    if (message->kind >= MSG_READY)
+    if (is_sign_of_life(self, message))
         peer->heard_ms = self->now_ms;
     switch (message->kind) {
     case MSG_SUBMIT:
