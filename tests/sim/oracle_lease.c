@@ -446,7 +446,11 @@ void say_revoke(oracle_t *self, uint64_t peer, const message_t *message)
     lease_t *lease = lease_find(self, message->token);
     if (lease == NULL || lease->holder != peer)
         return;
-    if (surely_lives(self, lease) && self->now_ms - lease->adopted_ms > self->doubt_ms)
+    if (self->now_ms - lease->adopted_ms <= self->doubt_ms) {
+        lease->sure_until_ms = 0;
+        return;
+    }
+    if (surely_lives(self, lease))
         oracle_break(self, RULE_ONE_LEASE, "%s was revoked from %s, whose lease lives",
                      lease->task->id, lease->worker);
     lease->over = lease->revoked = true;
