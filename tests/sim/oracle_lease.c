@@ -447,7 +447,7 @@ void say_revoke(oracle_t *self, uint64_t peer, const message_t *message)
     if (lease == NULL || lease->holder != peer)
         return;
     if (self->now_ms - lease->adopted_ms <= self->doubt_ms) {
-        lease->sure_until_ms = 0;
+        let_go(lease);
         return;
     }
     if (surely_lives(self, lease))
