@@ -145,14 +145,20 @@ typedef struct line {
     size_t longest_string; /* as written */
 } line_t;
 
-static void put(line_t *line, const void *bytes, size_t size)
+/*  Makes the line longer by so many bytes, which the caller writes. */
+static char *extend(line_t *line, size_t size)
 {
     if (line->capacity - line->size < size) {
         line->capacity = (line->size + size) * 2 + LINE_USUAL_SIZE;
         line->text = mem_realloc(line->text, line->capacity);
     }
-    memcpy(line->text + line->size, bytes, size);
     line->size += size;
+    return line->text + line->size - size;
+}
+
+static void put(line_t *line, const void *bytes, size_t size)
+{
+    memcpy(extend(line, size), bytes, size);
 }
 
 static void put_text(line_t *line, const char *text)
@@ -213,11 +219,7 @@ static void put_escaped(line_t *line, slice_t string)
     static const char ellipsis[] = "…";
     const size_t ellipsis_size = sizeof ellipsis - 1;
     size_t start = line->size, cut = line->size; /* cut: where the ellipsis still fits */
-    size_t plain = plain_size(string.data, string.size);
-    if (plain + ellipsis_size > line->string_limit)
-        plain = 0; /* it may have to be cut */
-    put(line, string.data, plain);
-    for (size_t i = plain; i < string.size;) {
+    for (size_t i = 0; i < string.size;) {
         char escaped[ESCAPED_SIZE];
         size_t size = character_size(string.data + i, string.size - i);
         size_t escaped_size = escape(string.data + i, size, escaped);
@@ -251,8 +253,26 @@ static bool needs_quotes(slice_t string)
     return string.size == 0;
 }
 
+/*  What nearly all strings of a log are: in JSON, and as they are between quotes. */
+static bool put_plain(line_t *line, slice_t string)
+{
+    if (line->format != LOG_JSON || string.size > line->string_limit ||
+        plain_size(string.data, string.size) < string.size)
+        return false;
+    char *at = extend(line, string.size + 2);
+    at[0] = '"';
+    if (string.size)
+        memcpy(at + 1, string.data, string.size);
+    at[string.size + 1] = '"';
+    if (string.size > line->longest_string)
+        line->longest_string = string.size;
+    return true;
+}
+
 static void put_string(line_t *line, slice_t string)
 {
+    if (put_plain(line, string))
+        return;
     bool quoted = line->format == LOG_JSON || needs_quotes(string);
     if (quoted)
         put(line, "\"", 1);
@@ -279,9 +299,13 @@ static void put_name(line_t *line, const char *name)
 {
     bool first = line->size == 0;
     if (line->format == LOG_JSON) {
-        put_text(line, first ? "{\"" : ",\"");
-        put_text(line, name);
-        put_text(line, "\":");
+        size_t size = strlen(name);
+        char *at = extend(line, size + 4);
+        at[0] = first ? '{' : ',';
+        at[1] = '"';
+        memcpy(at + 2, name, size);
+        at[size + 2] = '"';
+        at[size + 3] = ':';
     } else {
         if (!first)
             put_text(line, " ");

@@ -8,7 +8,12 @@
 
 #include "common/mem.h"
 
-enum { STOP_PATIENCE_S = 1 };
+enum {
+    STOP_PATIENCE_S = 1,
+    GATHER_MS = 10, /* so long the first of some records waits for more … */
+    GATHER_BYTES =
+        256 * 1024, /* … or until they are so many: who logs pays for waking this thread */
+};
 
 typedef struct buffer {
     uint8_t *data;
@@ -22,8 +27,19 @@ static struct {
     const log_writer_calls_t *calls;
     buffer_t filling;
     size_t dropped; /* records, since the last that was taken */
-    bool running, waiting, stopping, finished;
+    size_t wanted;  /* the thread waits for so many bytes; 0: it does not wait */
+    bool running, stopping, finished;
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct timespec in_ms(long ms)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    time.tv_nsec += ms * 1000000;
+    time.tv_sec += time.tv_nsec / 1000000000;
+    time.tv_nsec %= 1000000000;
+    return time;
+}
 
 static void append(buffer_t *buffer, slice_t record)
 {
@@ -43,7 +59,7 @@ bool log_writer_put(slice_t record)
         writer.dropped++;
     else if (running)
         append(&writer.filling, record);
-    if (running && writer.waiting)
+    if (running && writer.wanted && writer.filling.size >= writer.wanted)
         pthread_cond_broadcast(&writer.changed);
     pthread_mutex_unlock(&writer.lock);
     return running;
@@ -54,10 +70,15 @@ static bool take(buffer_t *batch, size_t *dropped)
 {
     batch->size = 0;
     pthread_mutex_lock(&writer.lock);
-    writer.waiting = true;
+    writer.wanted = 1;
     while (writer.filling.size == 0 && !writer.stopping)
         pthread_cond_wait(&writer.changed, &writer.lock);
-    writer.waiting = false;
+    writer.wanted = GATHER_BYTES;
+    struct timespec until = in_ms(GATHER_MS);
+    while (writer.filling.size < GATHER_BYTES && !writer.stopping &&
+           pthread_cond_timedwait(&writer.changed, &writer.lock, &until) != ETIMEDOUT)
+        ;
+    writer.wanted = 0;
     buffer_t filled = writer.filling;
     writer.filling = *batch;
     *batch = filled;
@@ -106,10 +127,7 @@ bool log_writer_start(const log_writer_calls_t *calls)
 
 void log_writer_stop(void)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += STOP_PATIENCE_S;
-
+    struct timespec until = in_ms(STOP_PATIENCE_S * 1000);
     pthread_mutex_lock(&writer.lock);
     bool was_running = writer.running;
     writer.running = false;
