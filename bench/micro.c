@@ -390,7 +390,7 @@ static int64_t commit(world_t *self)
     self->store->ops->commit(self->store);
     effects_fini(&batch);
     int64_t start = now_ns();
-    step(self, (event_t){.kind = EVENT_COMMITTED, .committed = {self->committed}});
+    step(self, (event_t){.kind = EVENT_COMMITTED, .committed = {.changes = self->committed}});
     int64_t ns = now_ns() - start;
     note_deliveries(self);
     effects_clear(&self->effects);
