@@ -10,9 +10,12 @@
 
 enum {
     STOP_PATIENCE_S = 1,
-    GATHER_MS = 10, /* so long the first of some records waits for more … */
-    GATHER_BYTES =
-        256 * 1024, /* … or until they are so many: who logs pays for waking this thread */
+    /* Who logs pays for waking this thread. Where it was woken often of late, it lets records gather for a
+       moment; else it writes at once, because a process may be killed right after. */
+    OFTEN = 20, /* in WINDOW_MS */
+    WINDOW_MS = 100,
+    GATHER_MS = 10,
+    GATHER_BYTES = 256 * 1024, /* or until they are so many */
 };
 
 typedef struct buffer {
@@ -65,6 +68,31 @@ bool log_writer_put(slice_t record)
     return running;
 }
 
+static bool is_later(struct timespec a, struct timespec b)
+{
+    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+}
+
+static bool is_busy(void)
+{
+    static struct timespec window_ends;
+    static int wakes;
+    if (is_later(in_ms(0), window_ends)) {
+        window_ends = in_ms(WINDOW_MS);
+        wakes = 0;
+    }
+    return ++wakes > OFTEN;
+}
+
+static void gather(void)
+{
+    struct timespec until = in_ms(GATHER_MS);
+    writer.wanted = GATHER_BYTES;
+    while (writer.filling.size < GATHER_BYTES && !writer.stopping &&
+           pthread_cond_timedwait(&writer.changed, &writer.lock, &until) != ETIMEDOUT)
+        ;
+}
+
 /*  Exchanges the empty buffer for what was put. False when there will be no more. */
 static bool take(buffer_t *batch, size_t *dropped)
 {
@@ -73,11 +101,8 @@ static bool take(buffer_t *batch, size_t *dropped)
     writer.wanted = 1;
     while (writer.filling.size == 0 && !writer.stopping)
         pthread_cond_wait(&writer.changed, &writer.lock);
-    writer.wanted = GATHER_BYTES;
-    struct timespec until = in_ms(GATHER_MS);
-    while (writer.filling.size < GATHER_BYTES && !writer.stopping &&
-           pthread_cond_timedwait(&writer.changed, &writer.lock, &until) != ETIMEDOUT)
-        ;
+    if (is_busy())
+        gather();
     writer.wanted = 0;
     buffer_t filled = writer.filling;
     writer.filling = *batch;
