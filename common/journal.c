@@ -12,7 +12,7 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
-#include "common/mem.h"
+#include "common/buffer.h"
 
 enum { FIXED = 4, FIELDS_MAX = 32 };
 
@@ -22,32 +22,17 @@ bool journal_exists(void)
 }
 
 /*  An entry is its NAME=value pairs, each behind its size (uint32_t), and a size of 0. */
-typedef struct encoder {
-    uint8_t *data;
-    size_t size, capacity;
-} encoder_t;
-
-static uint8_t *room(encoder_t *self, size_t size)
-{
-    if (self->capacity - self->size < size) {
-        self->capacity = (self->size + size) * 2;
-        self->data = mem_realloc(self->data, self->capacity);
-    }
-    self->size += size;
-    return self->data + self->size - size;
-}
-
-static void put_size(encoder_t *self, size_t size)
+static void put_size(buffer_t *self, size_t size)
 {
     uint32_t encoded = (uint32_t)size;
-    memcpy(room(self, sizeof encoded), &encoded, sizeof encoded);
+    memcpy(buffer_extend(self, sizeof encoded), &encoded, sizeof encoded);
 }
 
-static void put_pair(encoder_t *self, const char *name, slice_t value)
+static void put_pair(buffer_t *self, const char *name, slice_t value)
 {
     size_t name_size = strlen(name);
     put_size(self, name_size + 1 + value.size);
-    uint8_t *at = room(self, name_size + 1 + value.size);
+    uint8_t *at = buffer_extend(self, name_size + 1 + value.size);
     for (size_t i = 0; i < name_size; i++)
         at[i] = (uint8_t)toupper((unsigned char)name[i]);
     at[name_size] = '=';
@@ -55,7 +40,7 @@ static void put_pair(encoder_t *self, const char *name, slice_t value)
         memcpy(at + name_size + 1, value.data, value.size);
 }
 
-static void put_field(encoder_t *self, const log_field_t *field)
+static void put_field(buffer_t *self, const log_field_t *field)
 {
     char number[32];
     slice_t value = field->string;
@@ -72,7 +57,7 @@ static void put_field(encoder_t *self, const log_field_t *field)
 slice_t journal_entry(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
                       size_t count)
 {
-    encoder_t entry = {0};
+    buffer_t entry = {0};
     char priority[8];
     snprintf(priority, sizeof priority, "%d", (int)level);
     put_pair(&entry, "message", line);

@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/journal.h"
 #include "common/json.h"
@@ -19,8 +20,7 @@
 
 enum {
     LINE_SIZE = 64 * 1024, /* a line with its newline */
-    LINE_USUAL_SIZE = 512,
-    LIMIT_BURST = 10, /* log_limit_allow: lines … */
+    LIMIT_BURST = 10,      /* log_limit_allow: lines … */
     LIMIT_INTERVAL_MS = 10000,
 };
 
@@ -138,27 +138,15 @@ bool log_parse_format(const char *text, log_format_t *format)
 
 /*  A line under construction. */
 typedef struct line {
-    char *text;
-    size_t size, capacity;
+    buffer_t text;
     log_format_t format;
     size_t string_limit;   /* no string becomes longer than this, as written */
     size_t longest_string; /* as written */
 } line_t;
 
-/*  Makes the line longer by so many bytes, which the caller writes. */
-static char *extend(line_t *line, size_t size)
-{
-    if (line->capacity - line->size < size) {
-        line->capacity = (line->size + size) * 2 + LINE_USUAL_SIZE;
-        line->text = mem_realloc(line->text, line->capacity);
-    }
-    line->size += size;
-    return line->text + line->size - size;
-}
-
 static void put(line_t *line, const void *bytes, size_t size)
 {
-    memcpy(extend(line, size), bytes, size);
+    memcpy(buffer_extend(&line->text, size), bytes, size);
 }
 
 static void put_text(line_t *line, const char *text)
@@ -218,16 +206,16 @@ static void put_escaped(line_t *line, slice_t string)
 {
     static const char ellipsis[] = "…";
     const size_t ellipsis_size = sizeof ellipsis - 1;
-    size_t start = line->size, cut = line->size; /* cut: where the ellipsis still fits */
+    size_t start = line->text.size, cut = line->text.size; /* cut: where the ellipsis still fits */
     for (size_t i = 0; i < string.size;) {
         char escaped[ESCAPED_SIZE];
         size_t size = character_size(string.data + i, string.size - i);
         size_t escaped_size = escape(string.data + i, size, escaped);
-        size_t length = line->size - start;
+        size_t length = line->text.size - start;
         if (length + ellipsis_size <= line->string_limit)
-            cut = line->size;
+            cut = line->text.size;
         if (length + escaped_size > line->string_limit) {
-            line->size = cut;
+            line->text.size = cut;
             if (ellipsis_size <= line->string_limit)
                 put(line, ellipsis, ellipsis_size);
             break;
@@ -235,8 +223,8 @@ static void put_escaped(line_t *line, slice_t string)
         put(line, escaped, escaped_size);
         i += size ? size : 1;
     }
-    if (line->size - start > line->longest_string)
-        line->longest_string = line->size - start;
+    if (line->text.size - start > line->longest_string)
+        line->longest_string = line->text.size - start;
 }
 
 /*  Whether logfmt readers would not take the bare string for one value. */
@@ -259,7 +247,7 @@ static bool put_plain(line_t *line, slice_t string)
     if (line->format != LOG_JSON || string.size > line->string_limit ||
         plain_size(string.data, string.size) < string.size)
         return false;
-    char *at = extend(line, string.size + 2);
+    uint8_t *at = buffer_extend(&line->text, string.size + 2);
     at[0] = '"';
     if (string.size)
         memcpy(at + 1, string.data, string.size);
@@ -297,10 +285,10 @@ static void put_double(line_t *line, double number)
 
 static void put_name(line_t *line, const char *name)
 {
-    bool first = line->size == 0;
+    bool first = line->text.size == 0;
     if (line->format == LOG_JSON) {
         size_t size = strlen(name);
-        char *at = extend(line, size + 4);
+        uint8_t *at = buffer_extend(&line->text, size + 4);
         at[0] = first ? '{' : ',';
         at[1] = '"';
         memcpy(at + 2, name, size);
@@ -353,7 +341,7 @@ typedef struct record {
 
 static void put_record(line_t *line, const record_t *record, bool colour)
 {
-    line->size = 0;
+    line->text.size = 0;
     line->longest_string = 0;
     put_name(line, "ts");
     put_string(line, slice_str(record->time));
@@ -438,13 +426,13 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
 
     line_t line = {.format = log_format, .string_limit = LINE_SIZE};
     put_record(&line, &record, colour);
-    while (line.size > LINE_SIZE && line.string_limit > 0) {
-        size_t excess = line.size - LINE_SIZE;
+    while (line.text.size > LINE_SIZE && line.string_limit > 0) {
+        size_t excess = line.text.size - LINE_SIZE;
         line.string_limit =
             line.longest_string > excess ? line.longest_string - excess : line.string_limit / 2;
         put_record(&line, &record, colour);
     }
-    slice_t text = slice(line.text, line.size);
+    slice_t text = slice(line.text.data, line.text.size);
     slice_t entry =
         log_journal ? journal_entry(level, event, slice(text.data, text.size - 1), fields, count)
                     : text;
@@ -452,7 +440,7 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
         deliver(entry);
     if (log_journal)
         free((void *)entry.data);
-    free(line.text);
+    free(line.text.data);
     errno = saved_errno;
 }
 

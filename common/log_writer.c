@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/mem.h"
+#include "common/buffer.h"
+#include "common/clock.h"
 
 enum {
     STOP_PATIENCE_S = 1,
@@ -17,11 +18,6 @@ enum {
     GATHER_MS = 10,
     GATHER_BYTES = 256 * 1024, /* or until they are so many */
 };
-
-typedef struct buffer {
-    uint8_t *data;
-    size_t size, capacity;
-} buffer_t;
 
 static struct {
     pthread_mutex_t lock;
@@ -44,16 +40,6 @@ static struct timespec in_ms(long ms)
     return time;
 }
 
-static void append(buffer_t *buffer, slice_t record)
-{
-    if (buffer->capacity - buffer->size < record.size) {
-        buffer->capacity = (buffer->size + record.size) * 2;
-        buffer->data = mem_realloc(buffer->data, buffer->capacity);
-    }
-    memcpy(buffer->data + buffer->size, record.data, record.size);
-    buffer->size += record.size;
-}
-
 bool log_writer_put(slice_t record)
 {
     pthread_mutex_lock(&writer.lock);
@@ -61,24 +47,19 @@ bool log_writer_put(slice_t record)
     if (running && writer.filling.size + record.size > LOG_WRITER_BYTES)
         writer.dropped++;
     else if (running)
-        append(&writer.filling, record);
+        memcpy(buffer_extend(&writer.filling, record.size), record.data, record.size);
     if (running && writer.wanted && writer.filling.size >= writer.wanted)
         pthread_cond_broadcast(&writer.changed);
     pthread_mutex_unlock(&writer.lock);
     return running;
 }
 
-static bool is_later(struct timespec a, struct timespec b)
-{
-    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
-}
-
 static bool is_busy(void)
 {
-    static struct timespec window_ends;
+    static int64_t window_ends_ms;
     static int wakes;
-    if (is_later(in_ms(0), window_ends)) {
-        window_ends = in_ms(WINDOW_MS);
+    if (clock_mono_ms() >= window_ends_ms) {
+        window_ends_ms = clock_mono_ms() + WINDOW_MS;
         wakes = 0;
     }
     return ++wakes > OFTEN;

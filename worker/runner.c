@@ -357,7 +357,8 @@ static void loop(runner_t *self)
             take_from(self, &self->sources[i]);
         start_waiting(self);
         advance_phase(self);
-        publish(self);
+        if (self->http)
+            publish(self);
         if (self->phase != ENDED)
             wait_for_events(self);
     }
