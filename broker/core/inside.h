@@ -229,6 +229,8 @@ void lease_give(core_t *core, task_t *task, worker_t *worker);
 /*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */
 void lease_clear(core_t *core, task_t *task);
 void lease_orphan(core_t *core, task_t *task);
+/*  Its delivery has not left yet. */
+bool lease_is_unsent(const core_t *core, const task_t *task);
 /*  The worker that was sent the task; NULL: none was. */
 worker_t *lease_holder(const task_t *task);
 /*  How many tasks the worker may be leased ahead. */

@@ -33,8 +33,7 @@ worker_t *lease_holder(const task_t *task)
     return task->ahead ? NULL : task->holder;
 }
 
-/*  Its delivery has not left yet. */
-static bool is_unsent(const core_t *core, const task_t *task)
+bool lease_is_unsent(const core_t *core, const task_t *task)
 {
     return task->ahead || task->last_change > core->durable;
 }
@@ -338,7 +337,7 @@ void lease_check(core_t *core)
 {
     task_t *task, *next;
     DL_FOREACH_SAFE (core->leases, task, next) {
-        if (is_unsent(core, task)) {
+        if (lease_is_unsent(core, task)) {
             wait_for_delivery(core, task);
         } else if (task->deadline_ms <= core->now_ms) {
             time_out(core, task);

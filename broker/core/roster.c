@@ -117,7 +117,7 @@ void worker_remove(core_t *core, worker_t *worker, departure_t why)
     DL_FOREACH_SAFE2(worker->held, task, next, held_next)
     {
         /* A delivery that waits for its commit is never sent to a peer that is gone. */
-        bool unsent = why == DEPARTURE_GONE && task->last_change > core->durable;
+        bool unsent = why == DEPARTURE_GONE && lease_is_unsent(core, task);
         if (lost && !unsent)
             lease_orphan(core, task);
         else
@@ -142,7 +142,7 @@ void worker_expel_mdp(core_t *core, worker_t *worker)
 /*  The delivery waits for its commit, and goes over the connection that the worker has now. */
 static bool is_on_its_way(const core_t *core, const task_t *task, const worker_t *worker)
 {
-    return task->last_change > core->durable && task->holder_peer == worker->peer;
+    return lease_is_unsent(core, task) && task->holder_peer == worker->peer;
 }
 
 /*  Takes what the worker says it holds: keeps and extends what is its own, gives it back what was
