@@ -10,6 +10,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from running import Running
+
 BUILD = Path(sys.argv.pop())
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PYTHON = "/usr/bin/python3"
@@ -19,20 +21,6 @@ LIMIT_S = 20
 def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False,
                           **options)
-
-
-class Running:
-    """A program in the background, stopped with SIGTERM when the test is over; it must end well."""
-
-    def __init__(self, test, *command):
-        self.test, self.command = test, command
-        self.process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE)
-        test.addCleanup(self.stop)
-
-    def stop(self):
-        self.process.terminate()
-        _, errors = self.process.communicate(timeout=LIMIT_S)
-        self.test.assertEqual(0, self.process.returncode, f"{self.command[0]}:\n{errors}")
 
 
 class Examples(unittest.TestCase):

@@ -14,6 +14,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from running import Running
+
 SANITIZERS = sys.argv.pop()
 COMPILER = sys.argv.pop()
 CMAKE = sys.argv.pop()
@@ -35,20 +37,6 @@ def run(*command, **options):
     if done.returncode != 0:
         raise AssertionError(f"{command[0]}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-class Running:
-    """A program in the background; stopped when the test is over, and must end well."""
-
-    def __init__(self, test, *command):
-        self.test, self.command = test, command
-        self.process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE)
-        test.addCleanup(self.stop)
-
-    def stop(self):
-        self.process.terminate()
-        _, errors = self.process.communicate(timeout=LIMIT_S)
-        self.test.assertEqual(0, self.process.returncode, f"{self.command[0]}:\n{errors}")
 
 
 class Installed(unittest.TestCase):

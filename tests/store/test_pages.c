@@ -99,15 +99,20 @@ static void due_names_what_is_due_and_when_to_ask_again(void **state)
     record_unref(&late);
 }
 
+static record_t *record_that_expires(int64_t expires_ms)
+{
+    return record_new(&(task_spec_t){.id = slice_str("e"),
+                                     .queue = slice_str("mail"),
+                                     .task_name = slice_str("send"),
+                                     .expires_ms = expires_ms,
+                                     .max_retries = -1},
+                      1, 1);
+}
+
 static void an_expired_waiting_task_is_due_until_it_is_held(void **state)
 {
     world_t *world = *state;
-    record_t *record = record_new(&(task_spec_t){.id = slice_str("e"),
-                                                 .queue = slice_str("mail"),
-                                                 .task_name = slice_str("send"),
-                                                 .expires_ms = 500,
-                                                 .max_retries = -1},
-                                  1, 1);
+    record_t *record = record_that_expires(500);
     world_submit(world, record);
     page_t page = due(world, 499);
     assert_int_equal(page.count, 0);
@@ -238,12 +243,7 @@ static void more_due_tasks_than_a_page_are_asked_for_again_at_once(void **state)
 static void a_scheduled_task_expires_too(void **state)
 {
     world_t *world = *state;
-    record_t *record = record_new(&(task_spec_t){.id = slice_str("e"),
-                                                 .queue = slice_str("mail"),
-                                                 .task_name = slice_str("send"),
-                                                 .expires_ms = 500,
-                                                 .max_retries = -1},
-                                  1, 1);
+    record_t *record = record_that_expires(500);
     world_move(world, record, REEVE_STATE_UNKNOWN, REEVE_STATE_SCHEDULED, 900, none, NULL);
     page_t page = due(world, 400);
     assert_int_equal(page.next_ms, 500);

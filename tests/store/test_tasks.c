@@ -141,10 +141,9 @@ static void an_end_without_an_attempt_names_none(void **state)
     record_unref(&record);
 }
 
-static void a_redriven_task_keeps_its_history(void **state)
+/*  Its one attempt failed; returns how. */
+static outcome_spec_t make_dead_letter(world_t *world, record_t *record)
 {
-    world_t *world = *state;
-    record_t *record = world_record(1, "a", 0);
     outcome_spec_t failed = full_outcome;
     failed.ending = ENDING_FAILURE;
     world_submit(world, record);
@@ -152,6 +151,14 @@ static void a_redriven_task_keeps_its_history(void **state)
                NULL);
     world_move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
                &failed);
+    return failed;
+}
+
+static void a_redriven_task_keeps_its_history(void **state)
+{
+    world_t *world = *state;
+    record_t *record = world_record(1, "a", 0);
+    outcome_spec_t failed = make_dead_letter(world, record);
     world_move(world, record, REEVE_STATE_FAILED, REEVE_STATE_QUEUED, 0, (tries_t){1, 0, 0}, NULL);
     recovered_t recovered = world_reopen(world);
     assert_int_equal(recovered.queue.dead, 0);
@@ -174,13 +181,7 @@ static void a_removed_task_leaves_nothing_and_frees_its_id(void **state)
 {
     world_t *world = *state;
     record_t *record = world_record(1, "a", 0), *again = world_record(2, "a", 3);
-    outcome_spec_t failed = full_outcome;
-    failed.ending = ENDING_FAILURE;
-    world_submit(world, record);
-    world_move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 11, (tries_t){1, 0, 0},
-               NULL);
-    world_move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
-               &failed);
+    make_dead_letter(world, record);
     world_begin(world); /* both in one transaction */
     world_apply(world, record, REEVE_STATE_FAILED, REEVE_STATE_UNKNOWN, 0, (tries_t){1, 1, 0},
                 NULL);
