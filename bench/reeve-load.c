@@ -165,24 +165,36 @@ static void produce_closed(producer_t *self)
     }
 }
 
+/*  When the next task is meant to be sent. */
+static int64_t next_due_us(const producer_t *self)
+{
+    const options_t *options = &self->load->options;
+    return self->start_us + self->submitted * options->producers * 1000000 / options->rate;
+}
+
+static void submit_due(producer_t *self, int64_t due_us)
+{
+    char stamp[STAMP_SIZE + 1];
+    snprintf(stamp, sizeof stamp, "%0*lld", STAMP_SIZE, (long long)due_us);
+    memcpy(self->kwargs + strlen(kwargs_head), stamp, STAMP_SIZE);
+    submit(self, due_us);
+}
+
 /*  At a given rate, whatever the broker does: what is sent late still counts from when it was due,
     so that a stall of the broker is seen by all that it kept waiting. */
 static void produce_open(producer_t *self)
 {
-    const options_t *options = &self->load->options;
     while (self->submitted < self->tasks) {
-        int64_t due_us =
-            self->start_us + self->submitted * options->producers * 1000000 / options->rate;
+        int64_t due_us = next_due_us(self), room = self->load->options.outstanding;
         struct timespec due = {.tv_sec = due_us / 1000000, .tv_nsec = due_us % 1000000 * 1000};
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
             ;
-        char stamp[STAMP_SIZE + 1];
-        snprintf(stamp, sizeof stamp, "%0*lld", STAMP_SIZE, (long long)due_us);
-        memcpy(self->kwargs + strlen(kwargs_head), stamp, STAMP_SIZE);
-        submit(self, due_us);
-        take_events(self, 0);
-        while (self->submitted - self->confirmed >= options->outstanding)
-            take_events(self, -1);
+        room -= self->submitted - self->confirmed;
+        for (int64_t now_us = clock_mono_us();
+             room > 0 && self->submitted < self->tasks && due_us <= now_us;
+             room--, due_us = next_due_us(self))
+            submit_due(self, due_us);
+        take_events(self, room > 0 ? 0 : -1);
     }
     while (self->confirmed < self->tasks)
         take_events(self, -1);

@@ -138,16 +138,26 @@ static void produce_closed(producer_t *self, void *handle)
     }
 }
 
+/*  When the next task is meant to be sent. */
+static int64_t next_due_us(const producer_t *self)
+{
+    return self->start_us + self->submitted * 1000000 / options.rate;
+}
+
 /*  At a given rate, whatever the server does: what is sent late still counts from when it was due. */
 static void produce_open(producer_t *self, void *handle)
 {
     while (self->submitted < options.tasks) {
-        int64_t due_us = self->start_us + self->submitted * 1000000 / options.rate;
+        int64_t due_us = next_due_us(self), room = options.outstanding;
         struct timespec due = {.tv_sec = due_us / 1000000, .tv_nsec = due_us % 1000000 * 1000};
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
             ;
-        submit(self, handle, due_us);
-        take_confirms(self, handle, self->submitted - self->confirmed >= options.outstanding);
+        room -= self->submitted - self->confirmed;
+        for (int64_t now_us = clock_mono_us();
+             room > 0 && self->submitted < options.tasks && due_us <= now_us;
+             room--, due_us = next_due_us(self))
+            submit(self, handle, due_us);
+        take_confirms(self, handle, room <= 0);
     }
     while (self->confirmed < options.tasks)
         take_confirms(self, handle, true);

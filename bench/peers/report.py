@@ -55,6 +55,7 @@ FIGURES = {
     "rss_mib": "{:.0f} MiB",
     "submit_per_s": "submit {:.0f}/s",
     "run_per_s": "run {:.0f}/s",
+    "checkpoints": "{} checkpoints",
 }
 
 
@@ -68,7 +69,8 @@ def one_line(line):
             words.append(text.format(line[name]))
     for name in ("confirm_us", "wake_us", "round_trip_us"):
         if line.get(name, {}).get("max"):
-            words.append(f"{name[:-3]} p50 {line[name]['p50']} us p99 {line[name]['p99']} us")
+            shares = ["p50", "p99", *(["p99_9", "max"] if line["part"] == "tail" else [])]
+            words.append(" ".join([name[:-3], *(f"{one} {line[name][one]} us" for one in shares)]))
     if line.get("server_cpu_s") and line.get("tasks"):
         words.append(f"{cpu(line):.1f} CPU s/M")
     words.append(f"(load {line['load_average']:.1f})")
@@ -151,6 +153,26 @@ def waiting(results):
     return table(heads, rows)
 
 
+SHARES = {"p50": "p50", "p99": "p99", "p99_9": "p99.9", "max": "max"}
+
+
+def tail(results):
+    heads = ["server", "top, enqueue/s", "offered/s", "reached/s", "checkpoints",
+             *(f"confirm {text}, ms" for text in SHARES.values())]
+    rows = []
+    for name in results.servers("tail"):
+        half = {what: [line[what] for line in results.of("tail", name, "half")]
+                for what in ("rate", "tasks_per_s", "checkpoints")}
+        row = [TITLES[name], cell(results.values("tail", name, "top", per_s), rate_text)]
+        row += [cell(half["rate"], rate_text), cell(half["tasks_per_s"], rate_text)]
+        row.append(cell(half["checkpoints"], rate_text) if any(half["checkpoints"]) else "-")
+        for share in SHARES:
+            get = latency("confirm_us", share)
+            row.append(cell(results.values("tail", name, "half", get), ms_text))
+        rows.append(row)
+    return table(heads, rows)
+
+
 def floor(results):
     rows = []
     for kind in results.kinds("floor"):
@@ -226,6 +248,7 @@ def targets(results):
         )
         return random / ordered if random and ordered else None
 
+    tail_ms = results.median("tail", "reeve", "half", latency("confirm_us", "p99_9"))
     rss = results.median("waiting", "reeve", "1000000", lambda line: line["rss_mib"])
     always = "redis-always"
     yield "end to end, 1 consumer, of Redis always", against(always, "e2e-1"), 1.5, True
@@ -248,6 +271,7 @@ def targets(results):
     for share in ("p50", "p99"):
         got = against(always, "wake", latency("wake_us", share))
         yield f"submit to worker {share} at 2,000/s, of Redis always", got, 1.0, False
+    yield "ms confirm latency p99.9 at half of the top rate, with checkpoints", tail_ms, 50, False
     yield "MiB RSS with 1M waiting", rss, 64, False
     for kind in results.kinds("mdp"):
         got = ratio(results, "mdp", kind, per_s, "reeve", "bare-mdp")
@@ -276,6 +300,7 @@ TABLES = [
     ("Throughput", "peers", throughput),
     ("Latency", "peers", latencies),
     ("Memory", "waiting", waiting),
+    ("Confirm latency at half of the top rate", "tail", tail),
     ("The floor", "floor", floor),
     ("Slow syncs", "slow-sync", rates("slow-sync", "")),
     ("Ids", "ids", rates("ids", "work")),

@@ -55,6 +55,14 @@ class Report(unittest.TestCase):
                  for work in ("enqueue", "e2e") for ids in ("ordered", "random")]
         self.row(self.report(*lines), "random ids of ordered, end to end, 200,000 waiting | ≥ 0.5")
 
+    def test_a_tail_is_told_with_the_checkpoints_in_it(self):
+        shares = {"p50": 1000, "p99": 2000, "p99_9": 60_000, "max": 70_000}
+        half = {"rate": 500, "checkpoints": 4, "confirm_us": shares}
+        lines = self.report(measured("reeve", "top", 1000, part="tail"),
+                            measured("reeve", "half", 499, part="tail") | half)
+        self.assertIn("| ≤ 50 | 60.00 | **not met** |", self.row(lines, "ms confirm latency p99.9"))
+        self.row(lines, "Reeve | 1,000 | 500 | 499 | 4 | 1.00 | 2.00 | 60.00 | 70.00 |")
+
     def test_what_was_not_measured_is_not_told(self):
         lines = self.report(measured("reeve", "e2e-1", 1000))
         self.assertFalse([line for line in lines if "of Redis always" in line], "\n".join(lines))
