@@ -20,20 +20,18 @@
 #include <valgrind/callgrind.h>
 #include <zmq.h>
 
+#include "bench/fixture.h"
 #include "broker/core/core.h"
 #include "broker/net/reactor.h"
 #include "broker/store/sqlite.h"
-#include "common/clock.h"
-#include "common/limits.h"
 #include "common/log.h"
 #include "common/wire/reeve.h"
 #include "common/wire/token.h"
 
 /*  A round's tasks are as many as a queue keeps in memory: without a backlog none is read again. */
 enum { BATCH = 100, STEPS = 10, ROUND = BATCH * STEPS, BODY_BYTES = 256, START_MS = 1000 };
-#define START_WALL_MS 1764000000000LL
-#define CLIENT        "client"
-#define WORKER        "worker"
+#define CLIENT "client"
+#define WORKER "worker"
 
 /*  A round is a phase after the other, each with its steps: submit, give out, settle ROUND tasks. */
 typedef enum phase { PHASE_SUBMIT, PHASE_DISPATCH, PHASE_ACK, PHASE_COUNT } phase_t;
@@ -56,7 +54,7 @@ static struct world {
     uint64_t confirmations;
     char tokens[ROUND][TOKEN_TEXT_BYTES];
     size_t deliveries;
-    char body[BODY_BYTES + 1];
+    char *body;
 } world = {.now_ms = START_MS, .frame = 2};
 
 /* ---- the clock ------------------------------------------------------------------------------ */
@@ -64,7 +62,7 @@ static struct world {
 /*  In the place of the C library's, for all that runs here. */
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
-    int64_t ms = clock == CLOCK_REALTIME ? START_WALL_MS + world.now_ms : world.now_ms;
+    int64_t ms = clock == CLOCK_REALTIME ? FIXTURE_WALL_MS + world.now_ms : world.now_ms;
     *time = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     return 0;
 }
@@ -85,28 +83,15 @@ static bool say_message(const char *peer, wire_message_t message)
     return say(peer);
 }
 
-/*  As long and as ordered as a UUID of version 7, and always the same. */
-static void make_id(uint64_t number, char id[37])
-{
-    uint64_t mixed = number * 0x9e3779b97f4a7c15u;
-    snprintf(id, 37, "019ab2c0-%04x-7%03x-%04x-%012llx", (unsigned)(number >> 10) & 0xffff,
-             (unsigned)number & 0x3ff, 0x8000 | ((unsigned)(mixed >> 48) & 0x3fff),
-             (unsigned long long)(mixed & 0xffffffffffffu));
-}
-
 static bool say_submit(void)
 {
     wire_begin(&world.buffer, WIRE_SUBMIT);
     wire_put_first(&world.buffer, world.submitted + 1);
     for (size_t i = 0; i < BATCH; i++) {
-        char id[37];
-        make_id(++world.submitted, id);
-        wire_put_task(&world.buffer, &(wire_task_t){.id = slice_str(id),
-                                                    .queue = slice_str("bench"),
-                                                    .task_name = slice_str("load"),
-                                                    .body = slice_str(world.body),
-                                                    .created_at_ms = (uint64_t)clock_wall_ms(),
-                                                    .max_retries = WIRE_ABSENT});
+        char id[FIXTURE_ID_SIZE];
+        fixture_id(++world.submitted, id);
+        wire_task_t task = fixture_task(id, world.body);
+        wire_put_task(&world.buffer, &task);
     }
     return say(CLIENT);
 }
@@ -352,39 +337,10 @@ int zmq_close(void *socket)
 
 /* ---- the broker ----------------------------------------------------------------------------- */
 
-static void restore_queue(const stored_queue_t *queue, void *core)
-{
-    core_restore_queue(core, queue);
-}
-
-static void restore_lease(loaded_t *loaded, void *core)
-{
-    core_restore_lease(core, loaded, clock_mono_ms());
-}
-
-static core_t *make_core(store_t *store)
-{
-    const store_identity_t *identity = store->ops->identity(store);
-    core_t *core = core_new(&(core_config_t){.policy = POLICY_DEFAULT,
-                                             .heartbeat_ms = 1000,
-                                             .liveness_ms = 10000,
-                                             .mdp_liveness_ms = 10000,
-                                             .mdp_timeout_ms = 300000,
-                                             .grace_ms = 3000,
-                                             .max_queues = LIMIT_QUEUES,
-                                             .seed = 1,
-                                             .next_seq = identity->next_seq,
-                                             .next_queue_id = identity->next_queue_id});
-    store_recovery_t recovery = {core, restore_queue, restore_lease};
-    if (store->ops->recover(store, &recovery) != STORE_OK)
-        exit(EX_IOERR);
-    return core;
-}
-
 static void play(store_t *store, const char *path)
 {
     char problem[600];
-    core_t *core = make_core(store);
+    core_t *core = fixture_core(store);
     /* Lines about single tasks are at most so many in a second, however many tasks: not counted. */
     reactor_config_t config = {.identity = store->ops->identity(store),
                                .heartbeat_ms = 1000,
@@ -407,14 +363,6 @@ static void no_chance(void *bytes, size_t size)
 static const char *no_name(void)
 {
     return "none";
-}
-
-static void make_body(void)
-{
-    static const char head[] = "{\"args\":[],\"kwargs\":{\"data\":\"", tail[] = "\"}}";
-    memset(world.body, 'x', BODY_BYTES);
-    memcpy(world.body, head, sizeof head - 1);
-    memcpy(world.body + BODY_BYTES - (sizeof tail - 1), tail, sizeof tail);
 }
 
 /*  What the figures depend on besides the code. */
@@ -452,7 +400,7 @@ int main(int argc, char **argv)
     if (randombytes_set_implementation(&chance) != 0 || sodium_init() < 0)
         return EX_OSERR;
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
-    make_body();
+    world.body = fixture_body(BODY_BYTES);
     store_t *store;
     char problem[600];
     if (sqlite_store_open(argv[1], &store, problem, sizeof problem) != SQLITE_OPENED) {
@@ -462,5 +410,6 @@ int main(int argc, char **argv)
     play(store, argv[1]);
     store->ops->close(&store);
     wire_fini(&world.buffer);
+    free(world.body);
     return EX_OK;
 }

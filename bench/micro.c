@@ -11,19 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/fixture.h"
 #include "broker/core/core.h"
 #include "broker/store/carry_out.h"
 #include "broker/store/memory.h"
 #include "broker/store/sqlite.h"
 #include "common/json.h"
-#include "common/limits.h"
 #include "common/mem.h"
 #include "common/task.h"
 #include "common/wire/mdp.h"
 #include "common/wire/token.h"
 
 enum { SAMPLES = 5, SAMPLE_MS = 100, CORE_BATCH = 100, NOW_MS = 1000 };
-#define WALL_MS 1764000000000LL
 
 static struct options {
     const char *filter, *dir;
@@ -99,31 +98,15 @@ static void bench_each(const char *name, const char *parameter, measure_t measur
 
 /* ---- codecs --------------------------------------------------------------------------------- */
 
-/*  A body of so many bytes; the caller frees. */
-static char *make_body(size_t size)
-{
-    static const char head[] = "{\"args\":[],\"kwargs\":{\"data\":\"", tail[] = "\"}}";
-    char *body = mem_alloc(size + 1);
-    memset(body, 'x', size);
-    memcpy(body, head, sizeof head - 1);
-    memcpy(body + size - (sizeof tail - 1), tail, sizeof tail);
-    return body;
-}
-
 static wire_task_t make_task(const char *body)
 {
-    return (wire_task_t){.id = slice_str("019ab2c0-1234-7abc-8def-0123456789ab"),
-                         .queue = slice_str("bench"),
-                         .task_name = slice_str("work"),
-                         .body = slice_str(body),
-                         .created_at_ms = WALL_MS,
-                         .max_retries = WIRE_ABSENT};
+    return fixture_task("019ab2c0-1234-7abc-8def-0123456789ab", body);
 }
 
 static int64_t wire_encode_submit(size_t times, size_t size)
 {
     wire_buffer_t buffer = {0};
-    char *body = make_body(size);
+    char *body = fixture_body(size);
     wire_task_t task = make_task(body);
     int64_t start = now_ns();
     for (size_t i = 0; i < times; i++) {
@@ -142,7 +125,7 @@ static int64_t wire_encode_submit(size_t times, size_t size)
 static int64_t wire_decode_submit(size_t times, size_t size)
 {
     wire_buffer_t buffer = {0};
-    char *body = make_body(size);
+    char *body = fixture_body(size);
     wire_task_t task = make_task(body);
     wire_begin(&buffer, WIRE_SUBMIT);
     wire_put_task(&buffer, &task);
@@ -163,7 +146,7 @@ static int64_t wire_decode_submit(size_t times, size_t size)
 static int64_t wire_encode_deliver(size_t times, size_t size)
 {
     wire_buffer_t buffer = {0};
-    char *body = make_body(size);
+    char *body = fixture_body(size);
     wire_delivery_t delivery = {
         .token = slice_str("1a2b3c.1.0123456789abcdef"), .task = make_task(body), .attempt = 1};
     int64_t start = now_ns();
@@ -216,7 +199,7 @@ static int64_t mdp_encode_request(size_t times, size_t body_frames)
 
 static int64_t validate_json_body(size_t times, size_t size)
 {
-    char *body = make_body(size);
+    char *body = fixture_body(size);
     int64_t start = now_ns();
     for (size_t i = 0; i < times; i++)
         must(json_valid_object(slice(body, size)), "json_valid_object");
@@ -238,8 +221,8 @@ static int64_t parse_task_json(size_t times, size_t size)
     int64_t start = now_ns();
     for (size_t i = 0; i < times; i++) {
         task_t task;
-        must(task_from_json(slice(text, (size_t)length), WALL_MS, &task, problem, sizeof problem) ==
-                 0,
+        must(task_from_json(slice(text, (size_t)length), FIXTURE_WALL_MS, &task, problem,
+                            sizeof problem) == 0,
              problem);
         task_fini(&task);
     }
@@ -275,21 +258,13 @@ static int64_t parse_token(size_t times, size_t seq)
 
 /* ---- tasks ---------------------------------------------------------------------------------- */
 
-enum { ID_SIZE = 37 };
-
-/*  As long and as ordered as a UUID of version 7. */
-static void make_id(uint64_t number, char id[ID_SIZE])
-{
-    snprintf(id, ID_SIZE, "019ab2c0-1234-7abc-8def-%012llx", (unsigned long long)number);
-}
-
 static task_spec_t make_spec(const char *id, const char *body)
 {
     return (task_spec_t){.id = slice_str(id),
                          .queue = slice_str("bench"),
                          .task_name = slice_str("work"),
                          .body = slice_str(body),
-                         .created_ms = WALL_MS,
+                         .created_ms = FIXTURE_WALL_MS,
                          .max_retries = -1};
 }
 
@@ -310,40 +285,18 @@ typedef struct world {
 
 enum { CLIENT = 1, WORKER = 2 };
 
-static void restore_queue(const stored_queue_t *queue, void *core)
-{
-    core_restore_queue(core, queue);
-}
-
-static void restore_lease(loaded_t *loaded, void *core)
-{
-    core_restore_lease(core, loaded, NOW_MS);
-}
-
 static void step(world_t *self, event_t event)
 {
     event.now_ms = NOW_MS;
-    event.wall_ms = WALL_MS;
+    event.wall_ms = FIXTURE_WALL_MS;
     core_step(self->core, &event, &self->effects);
 }
 
 static void open_world(world_t *self, size_t size)
 {
     static const slice_t queue = {.data = (const uint8_t *)"bench", .size = 5};
-    *self = (world_t){.store = memory_store_new(), .body = make_body(size)};
-    const store_identity_t *identity = self->store->ops->identity(self->store);
-    self->core = core_new(&(core_config_t){.policy = POLICY_DEFAULT,
-                                           .heartbeat_ms = 1000,
-                                           .liveness_ms = 10000,
-                                           .mdp_liveness_ms = 10000,
-                                           .mdp_timeout_ms = 300000,
-                                           .grace_ms = 3000,
-                                           .max_queues = LIMIT_QUEUES,
-                                           .seed = 1,
-                                           .next_seq = identity->next_seq,
-                                           .next_queue_id = identity->next_queue_id});
-    store_recovery_t recovery = {self->core, restore_queue, restore_lease};
-    must(self->store->ops->recover(self->store, &recovery) == STORE_OK, "recover");
+    *self = (world_t){.store = memory_store_new(), .body = fixture_body(size)};
+    self->core = fixture_core(self->store);
     step(self, (event_t){.kind = EVENT_READY,
                          .peer = WORKER,
                          .ready = {.kind = PEER_REEVE,
@@ -399,10 +352,10 @@ static int64_t commit(world_t *self)
 
 static int64_t submit_all(world_t *self, size_t count)
 {
-    char ids[CORE_BATCH][ID_SIZE];
+    char ids[CORE_BATCH][FIXTURE_ID_SIZE];
     uint64_t first = self->submitted + 1;
     for (size_t i = 0; i < count; i++)
-        make_id(++self->submitted, ids[i]);
+        fixture_id(++self->submitted, ids[i]);
     int64_t start = now_ns();
     for (size_t i = 0; i < count; i++) {
         task_spec_t spec = make_spec(ids[i], self->body);
@@ -495,12 +448,12 @@ static int64_t time_commits(store_t *store, size_t times, size_t batch)
 {
     int64_t ns = 0;
     uint64_t seq = store->ops->identity(store)->next_seq;
-    char *body = make_body(256);
+    char *body = fixture_body(256);
     record_t **records = mem_alloc(batch * sizeof(record_t *));
     for (size_t i = 0; i < times; i++) {
         for (size_t k = 0; k < batch; k++, seq++) {
-            char id[ID_SIZE];
-            make_id(seq, id);
+            char id[FIXTURE_ID_SIZE];
+            fixture_id(seq, id);
             task_spec_t spec = make_spec(id, body);
             records[k] = record_new(&spec, seq, 1);
         }
