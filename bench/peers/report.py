@@ -52,6 +52,7 @@ def latency(what, share):
 FIGURES = {
     "tasks_per_s": "{:.0f}/s",
     "per_s": "{:.0f}/s",
+    "ns_per_op": "{:.0f} ns",
     "rss_mib": "{:.0f} MiB",
     "submit_per_s": "submit {:.0f}/s",
     "run_per_s": "run {:.0f}/s",
@@ -102,11 +103,10 @@ def table(heads, rows):
 def head(results):
     first, last = results.machines[0], results.machines[-1]
     loads = sorted(line["load_average"] for line in results.lines)
-    text = f"{first['cores']} cores, {first['system']}, {first['filesystem']}; commit "
-    text += f"{last['commit']}; {first['date']} to {last['date']}; load average during it "
-    text += f"{loads[0]:.1f} to {loads[-1]:.1f}, median {median(loads):.1f}\n\n"
-    commands = dict.fromkeys(line["command"] for line in results.machines)
-    text += "".join(f"    $ {command}\n" for command in commands)
+    text = f"{first['cores']} cores, {first['system']}, {first['filesystem']}; "
+    text += f"load average {loads[0]:.1f} to {loads[-1]:.1f}, median {median(loads):.1f}\n\n"
+    for one in results.machines:
+        text += f"    $ {one['command']}\n      # commit {one['commit']}, {one['date']}\n"
     return text + "\n" + ", ".join(last["packages"]) + "\n"
 
 
@@ -228,6 +228,17 @@ def backlog(results):
     return table(heads, rows)
 
 
+def micro(results):
+    rows = []
+    for kind in results.kinds("micro"):
+        lines = results.of("micro", "", kind)
+        row = [cell([line[what] for line in lines], rate_text) for what in ("ns_per_op", "ops_per_s")]
+        rows.append([f"`{kind}`", *row])
+    loads = [line["load_average"] for line in results.lines if line["part"] == "micro"]
+    told = f"Load average {min(loads):.1f} to {max(loads):.1f}.\n\n"
+    return told + table(["operation", "ns", "in a second"], rows)
+
+
 # ---- targets ----
 
 
@@ -309,6 +320,7 @@ TABLES = [
     ("Size of a task", "payload", rates("payload", "bytes")),
     ("Consumers", "consumers", rates("consumers", "consumers")),
     ("Backlog", "backlog", backlog),
+    ("One operation at a time", "micro", micro),
 ]
 
 
