@@ -78,10 +78,7 @@ const char *output_seconds(double seconds)
 
 void table_add(table_t *table, const char *text)
 {
-    if (table->count == table->capacity) {
-        table->capacity = table->capacity != 0 ? table->capacity * 2 : 64;
-        table->cells = mem_realloc(table->cells, table->capacity * sizeof table->cells[0]);
-    }
+    table->cells = mem_room(table->cells, &table->capacity, table->count, sizeof table->cells[0]);
     table->cells[table->count++] = mem_strdup(text);
 }
 

@@ -43,3 +43,14 @@ char *mem_strndup(const void *bytes, size_t size)
     copy[size] = '\0';
     return copy;
 }
+
+void *mem_longer(void *items, size_t *capacity, size_t index, size_t item_size)
+{
+    size_t before = *capacity, after = before ? before * 2 : 64;
+    if (after <= index)
+        after = index + 1;
+    items = mem_realloc(items, after * item_size);
+    memset((char *)items + before * item_size, 0, (after - before) * item_size);
+    *capacity = after;
+    return items;
+}

@@ -16,4 +16,12 @@ char *mem_strdup(const char *string);
 /*  A NUL-terminated copy of `size` bytes. */
 char *mem_strndup(const void *bytes, size_t size);
 
+/*  The array with room for the item at `index`: where *capacity items are too few, as many as are needed
+    or twice as many, with zeros behind those that were there. */
+void *mem_longer(void *items, size_t *capacity, size_t index, size_t item_size);
+static inline void *mem_room(void *items, size_t *capacity, size_t index, size_t item_size)
+{
+    return index < *capacity ? items : mem_longer(items, capacity, index, item_size);
+}
+
 #endif

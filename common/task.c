@@ -343,10 +343,7 @@ static bool check_object(reading_t *reading, const rule_t *rule, slice_t value)
     member_t member;
     for (size_t at = 0; good && next_member(value, &at, &member);) {
         char shown[EXCERPT_SIZE];
-        if (count == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            names = mem_realloc(names, capacity * sizeof names[0]);
-        }
+        names = mem_room(names, &capacity, count, sizeof names[0]);
         names[count] = decode(owner, member.name);
         bool string = member.value.data[0] == '"';
         if (names[count] == NULL || (rule->kind == A_MAP && string && has_nul(member.value)))

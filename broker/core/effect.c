@@ -6,10 +6,7 @@
 
 effect_t *effects_add(effects_t *self, effect_kind_t kind)
 {
-    if (self->count == self->capacity) {
-        self->capacity = self->capacity ? self->capacity * 2 : 64;
-        self->items = mem_realloc(self->items, self->capacity * sizeof *self->items);
-    }
+    self->items = mem_room(self->items, &self->capacity, self->count, sizeof *self->items);
     effect_t *effect = &self->items[self->count++];
     memset(effect, 0, sizeof *effect);
     effect->kind = kind;

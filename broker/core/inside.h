@@ -146,7 +146,8 @@ struct core {
 
     queue_t *queues_by_name;
     queue_t **queues; /* by id */
-    uint32_t queue_capacity, queue_count, next_queue_id;
+    size_t queue_capacity;
+    uint32_t queue_count, next_queue_id;
     queue_t *runnable;
     size_t window_bytes;
 

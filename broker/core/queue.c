@@ -37,15 +37,7 @@ void queue_set_policy(core_t *core, queue_t *queue)
 
 queue_t *queue_restore(core_t *core, uint32_t id, slice_t name)
 {
-    if (id >= core->queue_capacity) {
-        uint32_t capacity = core->queue_capacity ? core->queue_capacity : 64;
-        while (capacity <= id)
-            capacity *= 2;
-        core->queues = mem_realloc(core->queues, capacity * sizeof *core->queues);
-        for (uint32_t i = core->queue_capacity; i < capacity; i++)
-            core->queues[i] = NULL;
-        core->queue_capacity = capacity;
-    }
+    core->queues = mem_room(core->queues, &core->queue_capacity, id, sizeof(queue_t *));
     queue_t *queue = mem_zalloc(sizeof *queue);
     queue->id = id;
     queue->name = mem_strndup(name.data, name.size);

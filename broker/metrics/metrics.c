@@ -33,15 +33,7 @@ static task_metrics_t *task_of(metrics_t *self, slice_t name)
 
 static queue_metrics_t *queue_of(metrics_t *self, uint32_t id)
 {
-    if (id >= self->queue_capacity) {
-        uint32_t capacity = self->queue_capacity ? self->queue_capacity : 64;
-        while (capacity <= id)
-            capacity *= 2;
-        self->queues = mem_realloc(self->queues, capacity * sizeof *self->queues);
-        memset(self->queues + self->queue_capacity, 0,
-               (capacity - self->queue_capacity) * sizeof *self->queues);
-        self->queue_capacity = capacity;
-    }
+    self->queues = mem_room(self->queues, &self->queue_capacity, id, sizeof *self->queues);
     return &self->queues[id];
 }
 
@@ -140,7 +132,7 @@ void metrics_fini(metrics_t *self)
         reasons_fini(&task->failures);
         free(task);
     }
-    for (uint32_t i = 0; i < self->queue_capacity; i++)
+    for (size_t i = 0; i < self->queue_capacity; i++)
         reasons_fini(&self->queues[i].retries);
     free(self->queues);
 }

@@ -38,7 +38,7 @@ typedef enum label { LABEL_TASK, LABEL_REASON, LABEL_QUEUE, LABELS } label_t;
 typedef struct metrics {
     task_metrics_t *tasks;   /* by name */
     queue_metrics_t *queues; /* by queue id */
-    uint32_t queue_capacity;
+    size_t queue_capacity;
     histogram_t commit_s, commit_changes;
     uint64_t refused[METRIC_ERRORS]; /* by reeve_error_t */
     uint64_t messages_in, messages_out;

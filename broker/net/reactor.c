@@ -60,11 +60,8 @@ void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, co
 
 void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind)
 {
-    if (self->parting_count == self->parting_capacity) {
-        self->parting_capacity = self->parting_capacity ? self->parting_capacity * 2 : 16;
-        self->partings =
-            mem_realloc(self->partings, self->parting_capacity * sizeof *self->partings);
-    }
+    self->partings = mem_room(self->partings, &self->parting_capacity, self->parting_count,
+                              sizeof *self->partings);
     self->partings[self->parting_count++] = (parting_t){peer, kind};
 }
 

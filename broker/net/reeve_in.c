@@ -253,10 +253,7 @@ static held_t *take_held(reactor_t *self, peer_entry_t *peer, const wire_message
             reeve_revoke(self, peer, item.token, REVOKE_STALE);
             continue;
         }
-        if (*count == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            held = mem_realloc(held, capacity * sizeof *held);
-        }
+        held = mem_room(held, &capacity, *count, sizeof *held);
         held[(*count)++] =
             (held_t){token.seq, token.attempt,
                      item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms : -1,

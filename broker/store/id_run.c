@@ -27,10 +27,7 @@ static id_entry_t get_entry(const uint8_t *bytes)
 
 void id_seqs_push(id_seqs_t *self, uint64_t seq)
 {
-    if (self->count == self->capacity) {
-        self->capacity = self->capacity ? 2 * self->capacity : 16;
-        self->items = mem_realloc(self->items, self->capacity * sizeof *self->items);
-    }
+    self->items = mem_room(self->items, &self->capacity, self->count, sizeof *self->items);
     self->items[self->count++] = seq;
 }
 

@@ -238,10 +238,7 @@ static void index_node(memory_store_t *self, const node_t *node, bool in)
 /*  Notes how the node is now; its outcome and worker move into the note. */
 static void remember(memory_store_t *self, node_t *node)
 {
-    if (self->undo_count == self->undo_capacity) {
-        self->undo_capacity = self->undo_capacity ? self->undo_capacity * 2 : 64;
-        self->undo = mem_realloc(self->undo, self->undo_capacity * sizeof *self->undo);
-    }
+    self->undo = mem_room(self->undo, &self->undo_capacity, self->undo_count, sizeof *self->undo);
     self->undo[self->undo_count++] = (undo_t){.node = node,
                                               .state = node->state,
                                               .tries = node->tries,

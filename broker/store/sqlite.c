@@ -133,15 +133,8 @@ static int run_int(sqlite_store_t *self, statement_t statement, uint64_t value)
 
 counter_t *sqlite_counter(sqlite_store_t *self, uint32_t queue_id)
 {
-    if (queue_id >= self->counter_capacity) {
-        uint32_t capacity = self->counter_capacity ? self->counter_capacity : 64;
-        while (capacity <= queue_id)
-            capacity *= 2;
-        self->counters = mem_realloc(self->counters, capacity * sizeof *self->counters);
-        memset(self->counters + self->counter_capacity, 0,
-               (capacity - self->counter_capacity) * sizeof *self->counters);
-        self->counter_capacity = capacity;
-    }
+    self->counters =
+        mem_room(self->counters, &self->counter_capacity, queue_id, sizeof *self->counters);
     return &self->counters[queue_id];
 }
 
@@ -153,10 +146,8 @@ static counter_t *counter_of(sqlite_store_t *self, const record_t *record)
         counter->name = mem_strndup(record->spec.queue.data, record->spec.queue.size);
     if (!counter->dirty) {
         counter->dirty = true;
-        if (self->dirty_count == self->dirty_capacity) {
-            self->dirty_capacity = self->dirty_capacity ? self->dirty_capacity * 2 : 16;
-            self->dirty = mem_realloc(self->dirty, self->dirty_capacity * sizeof *self->dirty);
-        }
+        self->dirty =
+            mem_room(self->dirty, &self->dirty_capacity, self->dirty_count, sizeof *self->dirty);
         self->dirty[self->dirty_count++] = record->queue_id;
     }
     return counter;
@@ -352,10 +343,8 @@ static int put_waiting(sqlite_store_t *self, const change_t *change)
 
 static void note_leaving(sqlite_store_t *self, const change_t *change)
 {
-    if (self->leaving_count == self->leaving_capacity) {
-        self->leaving_capacity = self->leaving_capacity ? self->leaving_capacity * 2 : 256;
-        self->leaving = mem_realloc(self->leaving, self->leaving_capacity * sizeof *self->leaving);
-    }
+    self->leaving = mem_room(self->leaving, &self->leaving_capacity, self->leaving_count,
+                             sizeof *self->leaving);
     self->leaving[self->leaving_count++] = (leaving_t){change->at_ms, change->record->seq};
 }
 
@@ -512,7 +501,7 @@ static void close_store(store_t **store)
     sqlite3_close(self->db);
     if (self->lock_fd >= 0)
         close(self->lock_fd);
-    for (uint32_t i = 0; i < self->counter_capacity; i++)
+    for (size_t i = 0; i < self->counter_capacity; i++)
         free(self->counters[i].name);
     free(self->counters);
     free(self->dirty);

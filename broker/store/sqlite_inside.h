@@ -110,7 +110,7 @@ typedef struct sqlite_store {
     uint64_t reserved_seq; /* numbers below this are reserved in meta */
     uint64_t sweep_number;
     counter_t *counters; /* by queue id */
-    uint32_t counter_capacity;
+    size_t counter_capacity;
     uint32_t *dirty;
     size_t dirty_count, dirty_capacity;
     leaving_t *leaving;

@@ -56,10 +56,8 @@ static void mark(leases_t *self, lease_row_t *row)
     if (row->dirty)
         return;
     row->dirty = true;
-    if (self->dirty_count == self->dirty_capacity) {
-        self->dirty_capacity = self->dirty_capacity ? self->dirty_capacity * 2 : 16;
-        self->dirty = mem_realloc(self->dirty, self->dirty_capacity * sizeof(lease_row_t *));
-    }
+    self->dirty =
+        mem_room(self->dirty, &self->dirty_capacity, self->dirty_count, sizeof(lease_row_t *));
     self->dirty[self->dirty_count++] = row;
 }
 

@@ -8,10 +8,7 @@
 
 static void add(key_list_t *list, uint64_t key)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? list->capacity * 2 : 256;
-        list->items = mem_realloc(list->items, list->capacity * sizeof *list->items);
-    }
+    list->items = mem_room(list->items, &list->capacity, list->count, sizeof *list->items);
     list->sorted = list->count == 0 || (list->sorted && list->items[list->count - 1] < key);
     list->items[list->count++] = key;
 }

@@ -33,10 +33,7 @@ batch_t *batch_new(void)
 
 request_t *batch_add(batch_t *batch, request_kind_t kind)
 {
-    if (batch->count == batch->capacity) {
-        batch->capacity = batch->capacity ? batch->capacity * 2 : 64;
-        batch->items = mem_realloc(batch->items, batch->capacity * sizeof *batch->items);
-    }
+    batch->items = mem_room(batch->items, &batch->capacity, batch->count, sizeof *batch->items);
     request_t *request = &batch->items[batch->count++];
     memset(request, 0, sizeof *request);
     request->kind = kind;

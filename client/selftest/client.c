@@ -52,10 +52,8 @@ typedef struct client {
 
 static void add_errand(client_t *self, errand_kind_t kind, const char *id, int64_t delay_ms)
 {
-    if (self->errand_count == self->errand_capacity) {
-        self->errand_capacity = self->errand_capacity != 0 ? self->errand_capacity * 2 : 64;
-        self->errands = mem_realloc(self->errands, self->errand_capacity * sizeof *self->errands);
-    }
+    self->errands =
+        mem_room(self->errands, &self->errand_capacity, self->errand_count, sizeof *self->errands);
     errand_t *errand = &self->errands[self->errand_count++];
     errand->kind = kind;
     errand->due_ms = clock_mono_ms() + delay_ms;

@@ -16,7 +16,7 @@ del sys.argv[1:]
 ALLOWED = set("""
     malloc calloc realloc free
     memcmp bcmp memcpy memmove memset strcmp strlen
-    mem_alloc mem_zalloc mem_realloc mem_strdup mem_strndup
+    mem_alloc mem_zalloc mem_realloc mem_longer mem_strdup mem_strndup
     reeve_state_name
     __assert_fail exit
     __stack_chk_fail _GLOBAL_OFFSET_TABLE_
