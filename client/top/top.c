@@ -37,7 +37,7 @@ typedef struct top {
     contact_t contact;
     canvas_t canvas;
     bool ended;
-    int signal; /* that ended it; 0: none did */
+    int signal; /* that ended it, or that would have; 0: none */
 } top_t;
 
 /* ---- keys ----------------------------------------------------------------------------------- */
@@ -146,7 +146,8 @@ static void take_signals(top_t *self, int fd)
     }
 }
 
-/*  Keys; or, when the terminal is gone, the end. */
+/*  Keys; or, when the terminal is gone, the end, as of the SIGHUP that tells it later, or does not where
+    somebody else leads the session. */
 static void take_keys(top_t *self, short events)
 {
     screen_key_t key;
@@ -155,8 +156,10 @@ static void take_keys(top_t *self, short events)
         act(self, key);
         any = true;
     }
-    if (!any && (events & (POLLHUP | POLLERR)))
+    if (!any && (events & (POLLHUP | POLLERR))) {
+        self->signal = SIGHUP;
         self->ended = true;
+    }
 }
 
 static void take_sample(top_t *self)

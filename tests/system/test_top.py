@@ -217,6 +217,16 @@ class OnTerminal(TopTest):
             end(terminal)
             self.assertEqual(terminal.wait_for_end(), status)
 
+    def test_a_terminal_that_is_gone_ends_it_as_a_hangup_does(self):
+        outside, inside = pty.openpty()
+        process = self.client(self.endpoint, "top", stdin=inside, stdout=inside, start_new_session=True)
+        os.close(inside)
+        with os.fdopen(outside, "rb", buffering=0) as terminal:
+            shown = b""
+            while HEAD.encode() not in shown:
+                shown += terminal.read(4096)
+        self.finish(process, -signal.SIGHUP)
+
     def test_colours_are_used_unless_unwanted(self):
         self.fill(mail=1)
         for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
