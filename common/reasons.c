@@ -5,6 +5,19 @@
 #include "common/limits.h"
 #include "common/mem.h"
 
+/*  Those that the broker and reeve-worker give by themselves; of exit_N and signal_NAME there are many. */
+static const char *const own[] = {"unknown",          "worker_lost", "quarantined", "timeout",
+                                  "result_too_large", "rejected",    "retry",       "spawn_failed",
+                                  "bad_document",     "no_handler"};
+
+static bool is_own(slice_t name)
+{
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (slice_eq(slice_str(own[i]), name))
+            return true;
+    return false;
+}
+
 static struct reason *find(reasons_t *self, slice_t name)
 {
     for (size_t i = 0; i < self->count; i++)
@@ -28,7 +41,7 @@ bool reasons_add(reasons_t *self, slice_t name)
     if (name.size == 0)
         name = slice_str("unknown");
     struct reason *reason = find(self, name);
-    bool full = reason == NULL && self->count >= LIMIT_METRIC_REASONS;
+    bool full = reason == NULL && self->count >= LIMIT_METRIC_REASONS && !is_own(name);
     if (full) {
         name = slice_str("other");
         reason = find(self, name);

@@ -1,5 +1,5 @@
 /*  Counts by reason, of which there may be any number: those beyond LIMIT_METRIC_REASONS are summed
-    up as "other". */
+    up as "other", but Reeve's own have a place of their own at all times. */
 
 #ifndef REEVE_COMMON_REASONS_H
 #define REEVE_COMMON_REASONS_H

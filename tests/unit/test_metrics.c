@@ -202,6 +202,23 @@ static void reasons_beyond_the_limit_are_other(void **state)
     assert_int_equal(metrics.into_other[LABEL_REASON], 2);
 }
 
+static void reeve_s_own_reasons_have_their_place_at_all_times(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"worker_lost", "quarantined", "timeout", "no_handler"};
+    char reason[32];
+    for (int i = 0; i < LIMIT_METRIC_REASONS + 2; i++) {
+        snprintf(reason, sizeof reason, "reason%d", i);
+        attempt_ends("t", ENDING_FAILURE, slice_str(reason), REEVE_STATE_FAILED);
+    }
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        attempt_ends("t", ENDING_LOST, slice_str(own[i]), REEVE_STATE_QUEUED);
+        assert_int_equal(failures("t", own[i]), 1);
+    }
+    assert_int_equal(failures("t", "other"), 2);
+    assert_int_equal(metrics.into_other[LABEL_REASON], 2);
+}
+
 static void a_reason_ends_at_a_zero_byte(void **state)
 {
     (void)state;
@@ -240,6 +257,7 @@ int main(void)
         TEST(queues_of_any_number_are_counted_apart),
         TEST(task_names_beyond_the_limit_are_other),
         TEST(reasons_beyond_the_limit_are_other),
+        TEST(reeve_s_own_reasons_have_their_place_at_all_times),
         TEST(a_reason_ends_at_a_zero_byte),
         TEST(copies_are_deep),
     };
