@@ -69,6 +69,15 @@ class Installed(unittest.TestCase):
                        self.units / unit)
             self.assertEqual((0, ""), (done.returncode, done.stdout), unit)
 
+    def test_each_worker_is_a_user_of_its_own(self):
+        service = self.unit(UNITS[1])["Service"]
+        self.assertEqual("yes", service["DynamicUser"])
+        self.assertIn("%i", service["User"])
+        longest = self.prefix / f"reeve-worker@{'n' * 25}.service"  # as the unit says
+        longest.write_text((self.units / UNITS[1]).read_text())
+        done = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", longest)
+        self.assertEqual((0, ""), (done.returncode, done.stdout))
+
     def test_they_are_well_enclosed(self):
         for unit in UNITS:
             done = run("systemd-analyze", "security", "--offline=yes", "--no-pager",
