@@ -44,7 +44,8 @@ static struct world {
     bool introduced;
     phase_t phase;
     size_t step, round, rounds;
-    size_t backlog;              /* batches that wait before those of a round */
+    size_t backlog; /* batches that wait before those of a round */
+    bool logs;
     uint64_t submitted, settled; /* so far; both are also the last correlation number */
     /* the message under way to the broker */
     slice_t frames[2];
@@ -341,11 +342,10 @@ static void play(store_t *store, const char *path)
 {
     char problem[600];
     core_t *core = fixture_core(store);
-    /* Lines about single tasks are at most so many in a second, however many tasks: not counted. */
     reactor_config_t config = {.identity = store->ops->identity(store),
                                .heartbeat_ms = 1000,
                                .liveness_ms = 10000,
-                               .log_task_rate = 0,
+                               .log_task_rate = world.logs ? INT32_MAX : 0,
                                .db_path = path};
     world.reactor = reactor_new(&config, core, store, problem, sizeof problem);
     if (world.reactor == NULL || reactor_run(world.reactor, NULL, NULL) != 0)
@@ -382,13 +382,15 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--built-with") == 0)
         return print_built_with();
-    if (argc != 4 || (world.rounds = (size_t)atol(argv[2]) + 1) == 1) {
-        fputs("Usage: fixed-work DATABASE ROUNDS BACKLOG | --built-with\n"
-              "Submits, gives out and settles 1000 tasks in each round, 100 in a message, after a\n"
-              "round to warm up, while BACKLOG tasks, in hundreds, wait before them. Under "
-              "callgrind,\n"
-              "ends each phase with a dump.\n",
-              stderr);
+    world.logs = argc == 5 && strcmp(argv[4], "logs") == 0;
+    if ((argc != 4 && !world.logs) || (world.rounds = (size_t)atol(argv[2]) + 1) == 1) {
+        fputs(
+            "Usage: fixed-work DATABASE ROUNDS BACKLOG [logs] | --built-with\n"
+            "Submits, gives out and settles 1000 tasks in each round, 100 in a message, after a\n"
+            "round to warm up, while BACKLOG tasks, in hundreds, wait before them; with \"logs\"\n"
+            "a JSON line is made of each move of a task. Under callgrind, ends each phase with a\n"
+            "dump.\n",
+            stderr);
         return EX_USAGE;
     }
     world.backlog = (size_t)atol(argv[3]) / BATCH;
@@ -399,6 +401,7 @@ int main(int argc, char **argv)
     static randombytes_implementation chance = {.implementation_name = no_name, .buf = no_chance};
     if (randombytes_set_implementation(&chance) != 0 || sodium_init() < 0)
         return EX_OSERR;
+    log_set_format(LOG_JSON);
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
     world.body = fixture_body(BODY_BYTES);
     store_t *store;
