@@ -241,13 +241,6 @@ bool parse_rfc3339_ms(const char *text, int64_t *out)
     return true;
 }
 
-static char *put_number(char *text, int value, int digits)
-{
-    for (int i = digits - 1; i >= 0; i--, value /= 10)
-        text[i] = (char)('0' + value % 10);
-    return text + digits;
-}
-
 void format_rfc3339_ms(int64_t ms, char text[RFC3339_SIZE])
 {
     const int64_t last = INT64_C(253402300799999); /* the last millisecond of year 9999 */
@@ -257,22 +250,17 @@ void format_rfc3339_ms(int64_t ms, char text[RFC3339_SIZE])
         ms = last;
     /* Nearly all that is formatted is of this second. */
     static _Thread_local time_t known = -1;
-    static _Thread_local struct tm tm;
+    static _Thread_local char known_text[RFC3339_SIZE];
     time_t seconds = (time_t)(ms / 1000);
-    if (seconds != known)
-        gmtime_r(&seconds, &tm);
-    known = seconds;
-    const struct {
-        int value, digits;
-        char after;
-    } parts[] = {{tm.tm_year + 1900, 4, '-'}, {tm.tm_mon + 1, 2, '-'}, {tm.tm_mday, 2, 'T'},
-                 {tm.tm_hour, 2, ':'},        {tm.tm_min, 2, ':'},     {tm.tm_sec, 2, '.'},
-                 {(int)(ms % 1000), 3, 'Z'}};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        text = put_number(text, parts[i].value, parts[i].digits);
-        *text++ = parts[i].after;
+    if (seconds != known) {
+        struct tm tm;
+        strftime(known_text, sizeof known_text, "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&seconds, &tm));
+        known = seconds;
     }
-    *text = '\0';
+    memcpy(text, known_text, RFC3339_SIZE);
+    int fraction = (int)(ms % 1000);
+    for (char *digit = text + RFC3339_SIZE - 3; fraction > 0; fraction /= 10)
+        *digit-- = (char)('0' + fraction % 10);
 }
 
 void format_duration_ms(int64_t ms, char text[DURATION_SIZE])

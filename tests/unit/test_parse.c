@@ -249,8 +249,19 @@ static void a_time_is_written_as_it_is_read(void **state)
         assert_int_equal(strlen(text), RFC3339_SIZE - 1);
         assert_reads(parse_rfc3339_ms, text, ms);
     }
-    format_rfc3339_ms(1779273000007, text);
-    assert_string_equal(text, "2026-05-20T10:30:00.007Z");
+    /* of one second, and of the one before */
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } times[] = {{1779273000999, "2026-05-20T10:30:00.999Z"},
+                 {1779273000007, "2026-05-20T10:30:00.007Z"},
+                 {1779273000120, "2026-05-20T10:30:00.120Z"},
+                 {1779273000000, "2026-05-20T10:30:00.000Z"},
+                 {1779272999999, "2026-05-20T10:29:59.999Z"}};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        format_rfc3339_ms(times[i].ms, text);
+        assert_string_equal(text, times[i].text);
+    }
 }
 
 static void times_outside_four_digit_years_are_written_as_the_nearest_one(void **state)
