@@ -44,6 +44,25 @@ static void the_trace_id_is_found_among_other_members(void **state)
                         TRACE);
 }
 
+/*  Behind any number of bytes, also of such as the name is made of. */
+static void the_header_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const char *const fillers[] = {
+        "x", "t", "traceparent", "traceparen", "tracepar ent", "\\\"traceparen\\\"", "\\\"", "é"};
+    for (size_t i = 0; i < sizeof fillers / sizeof fillers[0]; i++) {
+        char body[1024], filling[512] = "";
+        for (size_t size = 0; size < 40; size++) {
+            snprintf(body, sizeof body,
+                     "{\"args\":[%*d],\"headers\":{\"a\":\"%s\",\"traceparent\":\"%s\"}}",
+                     (int)size, 1, filling, PARENT);
+            assert_string_equal(found_in(body), TRACE);
+            if (strlen(filling) + strlen(fillers[i]) < sizeof filling)
+                strcat(filling, fillers[i]);
+        }
+    }
+}
+
 static void a_traceparent_outside_the_headers_is_none(void **state)
 {
     (void)state;
@@ -96,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_trace_id_is_found_among_other_members),
+        cmocka_unit_test(the_header_is_found_wherever_it_stands),
         cmocka_unit_test(a_traceparent_outside_the_headers_is_none),
         cmocka_unit_test(what_is_not_of_the_form_is_none),
         cmocka_unit_test(a_later_version_may_say_more),
