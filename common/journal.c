@@ -12,8 +12,6 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
-#include "common/buffer.h"
-
 enum { FIXED = 4, FIELDS_MAX = 32 };
 
 bool journal_exists(void)
@@ -28,46 +26,40 @@ static void put_size(buffer_t *self, size_t size)
     memcpy(buffer_extend(self, sizeof encoded), &encoded, sizeof encoded);
 }
 
-static void put_pair(buffer_t *self, const char *name, slice_t value)
+static void put_pair(buffer_t *self, slice_t name, slice_t value)
 {
-    size_t name_size = strlen(name);
-    put_size(self, name_size + 1 + value.size);
-    uint8_t *at = buffer_extend(self, name_size + 1 + value.size);
-    for (size_t i = 0; i < name_size; i++)
-        at[i] = (uint8_t)toupper((unsigned char)name[i]);
-    at[name_size] = '=';
+    put_size(self, name.size + 1 + value.size);
+    uint8_t *at = buffer_extend(self, name.size + 1 + value.size);
+    for (size_t i = 0; i < name.size; i++)
+        at[i] = (uint8_t)toupper(name.data[i]);
+    at[name.size] = '=';
     if (value.size)
-        memcpy(at + name_size + 1, value.data, value.size);
+        memcpy(at + name.size + 1, value.data, value.size);
 }
 
 static void put_field(buffer_t *self, const log_field_t *field)
 {
     char number[32];
-    slice_t value = field->string;
-    if (field->kind != LOG_FIELD_STRING) {
-        if (field->kind == LOG_FIELD_INT)
-            snprintf(number, sizeof number, "%" PRId64, field->integer);
-        else
-            snprintf(number, sizeof number, "%.6g", field->number);
-        value = slice_str(number);
-    }
-    put_pair(self, field->name, value);
+    if (field->kind == LOG_FIELD_INT)
+        snprintf(number, sizeof number, "%" PRId64, field->integer);
+    if (field->kind == LOG_FIELD_DOUBLE)
+        snprintf(number, sizeof number, "%.6g", field->number);
+    bool string = field->kind == LOG_FIELD_STRING;
+    put_pair(self, field->name, string ? field->string : slice_str(number));
 }
 
-slice_t journal_entry(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
-                      size_t count)
+void journal_put(buffer_t *entries, log_level_t level, const char *event, slice_t line,
+                 const log_field_t *fields, size_t count)
 {
-    buffer_t entry = {0};
     char priority[8];
     snprintf(priority, sizeof priority, "%d", (int)level);
-    put_pair(&entry, "message", line);
-    put_pair(&entry, "priority", slice_str(priority));
-    put_pair(&entry, "syslog_identifier", slice_str(program_invocation_short_name));
-    put_pair(&entry, "reeve_event", slice_str(event));
+    put_pair(entries, slice_str("message"), line);
+    put_pair(entries, slice_str("priority"), slice_str(priority));
+    put_pair(entries, slice_str("syslog_identifier"), slice_str(program_invocation_short_name));
+    put_pair(entries, slice_str("reeve_event"), slice_str(event));
     for (size_t i = 0; i < count && i < FIELDS_MAX; i++)
-        put_field(&entry, &fields[i]);
-    put_size(&entry, 0);
-    return slice(entry.data, entry.size);
+        put_field(entries, &fields[i]);
+    put_size(entries, 0);
 }
 
 void journal_send(slice_t entries)
@@ -95,11 +87,10 @@ bool journal_exists(void)
     return false;
 }
 
-slice_t journal_entry(log_level_t level, const char *event, slice_t line, const log_field_t *fields,
-                      size_t count)
+void journal_put(buffer_t *entries, log_level_t level, const char *event, slice_t line,
+                 const log_field_t *fields, size_t count)
 {
-    (void)level, (void)event, (void)line, (void)fields, (void)count;
-    return slice(NULL, 0);
+    (void)entries, (void)level, (void)event, (void)line, (void)fields, (void)count;
 }
 
 void journal_send(slice_t entries)

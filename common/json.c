@@ -1,6 +1,7 @@
 #include "common/json.h"
 
 #include "common/limits.h"
+#include "common/word.h"
 
 /*  Open containers are bits of one word, the innermost lowest: 1 an object, 0 an array. */
 _Static_assert(LIMIT_JSON_DEPTH <= 64, "the stack of open containers is one 64-bit word");
@@ -12,31 +13,10 @@ static const uint8_t plain[256] = {
     [0x5d ... 0x7f] = 1,
 };
 
-#define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
-
-static inline uint64_t load_word(const uint8_t *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-/*  Whether all eight bytes are plain. A byte-wise `x - y` has its top bit set where x < y; a borrow
-    can only come out of a byte that is not plain itself, so it never hides one. */
-static inline bool plain_word(uint64_t word)
-{
-    uint64_t quote = word ^ EACH_BYTE('"');
-    uint64_t backslash = word ^ EACH_BYTE('\\');
-    uint64_t below_space = word - EACH_BYTE(0x20);
-    uint64_t is_quote = (quote - EACH_BYTE(1)) & ~quote;
-    uint64_t is_backslash = (backslash - EACH_BYTE(1)) & ~backslash;
-    return ((word | below_space | is_quote | is_backslash) & EACH_BYTE(0x80)) == 0;
-}
-
 /*  Past the plain bytes; eight at a time while that lasts, as most strings of tasks are ASCII. */
 static inline const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
 {
-    while (end - at >= 8 && plain_word(load_word(at)))
+    while (end - at >= 8 && !word_flagged(word_json_odd(word_load(at))))
         at += 8;
     while (at < end && plain[*at])
         at++;
@@ -333,7 +313,7 @@ bool utf8_valid(slice_t text)
         return true;
     const uint8_t *at = text.data, *end = text.data + text.size;
     while (at < end) {
-        if (end - at >= 8 && (load_word(at) & EACH_BYTE(0x80)) == 0) {
+        if (end - at >= 8 && !word_flagged(word_load(at))) {
             at += 8;
         } else if (*at < 0x80) {
             at++;

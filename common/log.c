@@ -7,8 +7,8 @@
 #include "common/log_writer.h"
 #include "common/mem.h"
 #include "common/parse.h"
+#include "common/word.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,6 +20,7 @@
 
 enum {
     LINE_SIZE = 64 * 1024, /* a line with its newline */
+    NUMBER_SIZE = 32,      /* as written */
     LIMIT_BURST = 10,      /* log_limit_allow: lines … */
     LIMIT_INTERVAL_MS = 10000,
 };
@@ -136,22 +137,19 @@ bool log_parse_format(const char *text, log_format_t *format)
     return true;
 }
 
-/*  A line under construction. */
+/*  A line under construction. What puts something to it writes at `at`, where there is room for all of the
+    line, and returns where it ended. */
 typedef struct line {
-    buffer_t text;
     log_format_t format;
     size_t string_limit;   /* no string becomes longer than this, as written */
     size_t longest_string; /* as written */
 } line_t;
 
-static void put(line_t *line, const void *bytes, size_t size)
+static inline uint8_t *put(uint8_t *at, slice_t bytes)
 {
-    memcpy(buffer_extend(&line->text, size), bytes, size);
-}
-
-static void put_text(line_t *line, const char *text)
-{
-    put(line, text, strlen(text));
+    if (bytes.size)
+        memcpy(at, bytes.data, bytes.size);
+    return at + bytes.size;
 }
 
 /*  How many bytes at `at` are one character of valid UTF-8; 0 when they are none. */
@@ -191,40 +189,38 @@ static size_t escape(const uint8_t *at, size_t size, char out[ESCAPED_SIZE])
     return size;
 }
 
-/*  How many bytes at `at` are written as they are, in JSON and in logfmt. */
-static size_t plain_size(const uint8_t *at, size_t left)
+static void note_string(line_t *line, size_t size)
 {
-    size_t size = 0;
-    while (size < left && at[size] >= 0x20 && at[size] < 0x7f && at[size] != '"' &&
-           at[size] != '\\')
-        size++;
-    return size;
+    if (size > line->longest_string)
+        line->longest_string = size;
 }
 
 /*  Writes the string escaped, and "…" for what would pass the limit. */
-static void put_escaped(line_t *line, slice_t string)
+static uint8_t *put_escaped(line_t *line, uint8_t *at, slice_t string)
 {
     static const char ellipsis[] = "…";
     const size_t ellipsis_size = sizeof ellipsis - 1;
-    size_t start = line->text.size, cut = line->text.size; /* cut: where the ellipsis still fits */
+    size_t length = 0, cut = 0; /* cut: where the ellipsis still fits */
     for (size_t i = 0; i < string.size;) {
         char escaped[ESCAPED_SIZE];
         size_t size = character_size(string.data + i, string.size - i);
         size_t escaped_size = escape(string.data + i, size, escaped);
-        size_t length = line->text.size - start;
         if (length + ellipsis_size <= line->string_limit)
-            cut = line->text.size;
+            cut = length;
         if (length + escaped_size > line->string_limit) {
-            line->text.size = cut;
-            if (ellipsis_size <= line->string_limit)
-                put(line, ellipsis, ellipsis_size);
+            length = cut;
+            if (ellipsis_size <= line->string_limit) {
+                memcpy(at + length, ellipsis, ellipsis_size);
+                length += ellipsis_size;
+            }
             break;
         }
-        put(line, escaped, escaped_size);
+        memcpy(at + length, escaped, escaped_size);
+        length += escaped_size;
         i += size ? size : 1;
     }
-    if (line->text.size - start > line->longest_string)
-        line->longest_string = line->text.size - start;
+    note_string(line, length);
+    return at + length;
 }
 
 /*  Whether logfmt readers would not take the bare string for one value. */
@@ -241,116 +237,196 @@ static bool needs_quotes(slice_t string)
     return string.size == 0;
 }
 
-/*  What nearly all strings of a log are: in JSON, and as they are between quotes. */
-static bool put_plain(line_t *line, slice_t string)
+/*  Flags what is not written as it is: between quotes, or bare as a value of logfmt. */
+static inline uint64_t odd_bytes(uint64_t word, bool bare)
 {
-    if (line->format != LOG_JSON || string.size > line->string_limit ||
-        plain_size(string.data, string.size) < string.size)
-        return false;
-    uint8_t *at = buffer_extend(&line->text, string.size + 2);
-    at[0] = '"';
-    if (string.size)
-        memcpy(at + 1, string.data, string.size);
-    at[string.size + 1] = '"';
-    if (string.size > line->longest_string)
-        line->longest_string = string.size;
-    return true;
+    uint64_t odd = word_json_odd(word) | word_equal(word, 0x7f);
+    return bare ? odd | word_below(word, '!') | word_equal(word, '=') : odd;
 }
 
-static void put_string(line_t *line, slice_t string)
+/*  Copies the string. False when it has odd bytes; then what was copied is to be written over. */
+static bool copy_plain(uint8_t *at, slice_t string, bool bare)
 {
-    if (put_plain(line, string))
-        return;
-    bool quoted = line->format == LOG_JSON || needs_quotes(string);
+    uint64_t word = EACH_BYTE('x');
+    if (string.size < sizeof word) {
+        for (size_t i = 0; i < string.size; i++) {
+            at[i] = string.data[i];
+            word = word << 8 | string.data[i];
+        }
+        return !word_flagged(odd_bytes(word, bare));
+    }
+    const size_t last = string.size - sizeof word; /* it overlaps the one before it */
+    uint64_t odd = 0;
+    for (size_t i = 0; i < string.size && !word_flagged(odd); i += sizeof word) {
+        size_t from = i < last ? i : last;
+        word = word_load(string.data + from);
+        memcpy(at + from, &word, sizeof word);
+        odd = odd_bytes(word, bare);
+    }
+    return !word_flagged(odd);
+}
+
+/*  A string that needs no escapes. */
+static inline uint8_t *put_word(const line_t *line, uint8_t *at, slice_t word)
+{
+    bool json = line->format == LOG_JSON;
+    if (json)
+        *at++ = '"';
+    at = put(at, word);
+    if (json)
+        *at++ = '"';
+    return at;
+}
+
+static uint8_t *put_string(line_t *line, uint8_t *at, slice_t string)
+{
+    bool json = line->format == LOG_JSON;
+    if (string.size <= line->string_limit && (json || string.size) &&
+        copy_plain(at + json, string, !json)) {
+        note_string(line, string.size);
+        if (json)
+            at[0] = at[string.size + 1] = '"';
+        return at + string.size + (json ? 2 : 0);
+    }
+    bool quoted = json || needs_quotes(string);
     if (quoted)
-        put(line, "\"", 1);
-    put_escaped(line, string);
+        *at++ = '"';
+    at = put_escaped(line, at, string);
     if (quoted)
-        put(line, "\"", 1);
+        *at++ = '"';
+    return at;
+}
+
+static uint8_t *put_int(uint8_t *at, int64_t number)
+{
+    char digits[20];
+    size_t first = sizeof digits;
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    if (number < 0)
+        *at++ = '-';
+    do
+        digits[--first] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    return put(at, slice(digits + first, sizeof digits - first));
 }
 
 /*  The shortest of the two usual precisions that reads back as the same number. */
-static void put_double(line_t *line, double number)
+static uint8_t *put_any_double(const line_t *line, uint8_t *at, double number)
 {
-    char text[32];
-    if (!isfinite(number) && line->format == LOG_JSON) {
-        put_text(line, "null"); /* JSON has no word for it */
-        return;
-    }
+    if (!isfinite(number) && line->format == LOG_JSON)
+        return put(at, slice_str("null")); /* JSON has no word for it */
+    char text[NUMBER_SIZE];
     snprintf(text, sizeof text, "%.15g", number);
     if (isfinite(number) && strtod(text, NULL) != number)
         snprintf(text, sizeof text, "%.17g", number);
-    put_text(line, text);
+    return put(at, slice_str(text));
 }
 
-static void put_name(line_t *line, const char *name)
+/*  Nearly all are seconds that were counted in milliseconds. Up to 15 digits read back as they are. */
+static uint8_t *put_double(const line_t *line, uint8_t *at, double number)
 {
-    bool first = line->text.size == 0;
-    if (line->format == LOG_JSON) {
-        size_t size = strlen(name);
-        uint8_t *at = buffer_extend(&line->text, size + 4);
-        at[0] = first ? '{' : ',';
-        at[1] = '"';
-        memcpy(at + 2, name, size);
-        at[size + 2] = '"';
-        at[size + 3] = ':';
-    } else {
-        if (!first)
-            put_text(line, " ");
-        put_text(line, name);
-        put_text(line, "=");
-    }
+    if (!(number > 0 && number < 1e12))
+        return put_any_double(line, at, number);
+    int64_t thousandths = (int64_t)(number * 1000 + 0.5);
+    if ((double)thousandths / 1000 != number)
+        return put_any_double(line, at, number);
+    at = put_int(at, thousandths / 1000);
+    int fraction = (int)(thousandths % 1000);
+    if (fraction > 0)
+        *at++ = '.';
+    for (int place = 100; fraction > 0; fraction %= place, place /= 10)
+        *at++ = (char)('0' + fraction / place);
+    return at;
 }
 
-static void put_field(line_t *line, const log_field_t *field)
+static inline uint8_t *put_name(const line_t *line, uint8_t *at, slice_t name, bool first)
 {
-    char text[24];
-    put_name(line, field->name);
+    bool json = line->format == LOG_JSON;
+    if (json || !first)
+        *at++ = !json ? ' ' : first ? '{' : ',';
+    at = put_word(line, at, name);
+    *at++ = json ? ':' : '=';
+    return at;
+}
+
+static uint8_t *put_field(line_t *line, uint8_t *at, const log_field_t *field)
+{
+    at = put_name(line, at, field->name, false);
     switch (field->kind) {
     case LOG_FIELD_STRING:
-        put_string(line, field->string);
-        break;
+        return put_string(line, at, field->string);
     case LOG_FIELD_INT:
-        snprintf(text, sizeof text, "%" PRId64, field->integer);
-        put_text(line, text);
-        break;
+        return put_int(at, field->integer);
     case LOG_FIELD_DOUBLE:
-        put_double(line, field->number);
-        break;
+        return put_double(line, at, field->number);
     }
+    return at;
 }
 
-static void put_level(line_t *line, log_level_t level, bool colour)
+static uint8_t *put_level(const line_t *line, uint8_t *at, log_level_t level, bool colour)
 {
     const struct level_name *known = known_level(level);
-    put_name(line, "level");
+    at = put_name(line, at, slice_str("level"), false);
     if (colour)
-        put_text(line, known->colour);
-    put_string(line, slice_str(known->name));
-    if (colour)
-        put_text(line, "\033[0m");
+        at = put(at, slice_str(known->colour));
+    at = put_word(line, at, slice_str(known->name));
+    return colour ? put(at, slice_str("\033[0m")) : at;
 }
 
 typedef struct record {
-    char time[RFC3339_SIZE];
+    const char *time;
+    bool colour; /* of the level */
     log_level_t level;
     const char *event;
     const log_field_t *fields;
     size_t count;
 } record_t;
 
-static void put_record(line_t *line, const record_t *record, bool colour)
+/*  The most that the record takes as a line. */
+static size_t room_for(const record_t *record, size_t string_limit)
 {
-    line->text.size = 0;
+    enum { HEAD = 128, AROUND = 8, ESCAPE = 6 };
+    size_t size = HEAD + strlen(record->event);
+    for (size_t i = 0; i < record->count; i++) {
+        const log_field_t *field = &record->fields[i];
+        size_t value = NUMBER_SIZE;
+        if (field->kind == LOG_FIELD_STRING) {
+            value = field->string.size * ESCAPE;
+            value = value < string_limit ? value : string_limit;
+        }
+        size += field->name.size + AROUND + value;
+    }
+    return size;
+}
+
+static uint8_t *put_record(line_t *line, uint8_t *at, const record_t *record)
+{
     line->longest_string = 0;
-    put_name(line, "ts");
-    put_string(line, slice_str(record->time));
-    put_level(line, record->level, colour);
-    put_name(line, "event");
-    put_string(line, slice_str(record->event));
+    at = put_name(line, at, slice_str("ts"), true);
+    at = put_word(line, at, slice(record->time, RFC3339_SIZE - 1));
+    at = put_level(line, at, record->level, record->colour);
+    at = put_name(line, at, slice_str("event"), false);
+    at = put_word(line, at, slice_str(record->event));
     for (size_t i = 0; i < record->count; i++)
-        put_field(line, &record->fields[i]);
-    put_text(line, line->format == LOG_JSON ? "}\n" : "\n");
+        at = put_field(line, at, &record->fields[i]);
+    return put(at, line->format == LOG_JSON ? slice_str("}\n") : slice_str("\n"));
+}
+
+/*  Appends it, in at most LINE_SIZE where shorter strings make that possible. */
+static void put_line(buffer_t *text, const record_t *record)
+{
+    line_t line = {.format = log_format, .string_limit = LINE_SIZE};
+    for (;;) {
+        uint8_t *start = buffer_reserve(text, room_for(record, line.string_limit));
+        size_t size = (size_t)(put_record(&line, start, record) - start);
+        if (size <= LINE_SIZE || line.string_limit == 0) {
+            text->size += size;
+            return;
+        }
+        size_t excess = size - LINE_SIZE;
+        line.string_limit =
+            line.longest_string > excess ? line.longest_string - excess : line.string_limit / 2;
+    }
 }
 
 /*  Only what the descriptor did not take whole is continued. A log that cannot be written is nothing
@@ -411,36 +487,30 @@ void log_stop_writer(void)
     log_writer_stop();
 }
 
-void log_line_add(log_line_t *line, log_field_t field)
+static void put_entry(buffer_t *entries, const record_t *record)
 {
-    assert(line->count < LOG_LINE_FIELDS);
-    line->fields[line->count++] = field;
+    buffer_t line = {0};
+    put_line(&line, record);
+    journal_put(entries, record->level, record->event, slice(line.data, line.size - 1),
+                record->fields, record->count);
+    free(line.data);
 }
 
 void log_write(log_level_t level, const char *event, const log_field_t *fields, size_t count)
 {
     int saved_errno = errno;
-    record_t record = {.level = level, .event = event, .fields = fields, .count = count};
-    format_rfc3339_ms(clock_wall_ms(), record.time);
+    char time[RFC3339_SIZE];
+    format_rfc3339_ms(clock_wall_ms(), time);
     bool colour = log_format == LOG_LOGFMT && isatty(log_fd) && getenv("NO_COLOR") == NULL;
-
-    line_t line = {.format = log_format, .string_limit = LINE_SIZE};
-    put_record(&line, &record, colour);
-    while (line.text.size > LINE_SIZE && line.string_limit > 0) {
-        size_t excess = line.text.size - LINE_SIZE;
-        line.string_limit =
-            line.longest_string > excess ? line.longest_string - excess : line.string_limit / 2;
-        put_record(&line, &record, colour);
-    }
-    slice_t text = slice(line.text.data, line.text.size);
-    slice_t entry =
-        log_journal ? journal_entry(level, event, slice(text.data, text.size - 1), fields, count)
-                    : text;
-    if (!log_writer_put(entry))
-        deliver(entry);
+    const record_t record = {time, colour, level, event, fields, count};
+    buffer_t text = {0};
     if (log_journal)
-        free((void *)entry.data);
-    free(line.text.data);
+        put_entry(&text, &record);
+    else
+        put_line(&text, &record);
+    if (!log_writer_put(slice(text.data, text.size)))
+        deliver(slice(text.data, text.size));
+    free(text.data);
     errno = saved_errno;
 }
 

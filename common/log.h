@@ -9,6 +9,7 @@
 
 #include "common/bytes.h"
 
+#include <assert.h>
 #include <syslog.h>
 
 /*  LOG_DEBUG and LOG_INFO are syslog's macros: czmq.h brings them along, and names of our own would
@@ -24,17 +25,21 @@ typedef enum log_format { LOG_LOGFMT, LOG_JSON } log_format_t;
 
 /*  A field: name and one value. Build them with the F_ macros below. */
 typedef struct log_field {
-    const char *name;
+    slice_t name; /* like an event's: a word that needs no escapes */
     enum { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_DOUBLE } kind;
-    slice_t string;
-    int64_t integer;
-    double number;
+    union {
+        slice_t string;
+        int64_t integer;
+        double number;
+    };
 } log_field_t;
 
-#define F_STR(n, s)   ((log_field_t){.name = (n), .kind = LOG_FIELD_STRING, .string = slice_str(s)})
-#define F_SLICE(n, s) ((log_field_t){.name = (n), .kind = LOG_FIELD_STRING, .string = (s)})
-#define F_INT(n, i)   ((log_field_t){.name = (n), .kind = LOG_FIELD_INT, .integer = (i)})
-#define F_NUM(n, d)   ((log_field_t){.name = (n), .kind = LOG_FIELD_DOUBLE, .number = (d)})
+#define LOG_FIELD(n, k, ...)                                                                       \
+    ((log_field_t){.name = slice_str(n), .kind = LOG_FIELD_##k, __VA_ARGS__})
+#define F_STR(n, s)   LOG_FIELD(n, STRING, .string = slice_str(s))
+#define F_SLICE(n, s) LOG_FIELD(n, STRING, .string = (s))
+#define F_INT(n, i)   LOG_FIELD(n, INT, .integer = (i))
+#define F_NUM(n, d)   LOG_FIELD(n, DOUBLE, .number = (d))
 
 /*  Process-wide; call before threads start. Default: logfmt, info, stderr (coloured on a terminal).
     log_set_fd does not take the descriptor over. */
@@ -64,7 +69,11 @@ typedef struct log_line {
     log_field_t fields[LOG_LINE_FIELDS];
     size_t count;
 } log_line_t;
-void log_line_add(log_line_t *line, log_field_t field);
+static inline void log_line_add(log_line_t *line, log_field_t field)
+{
+    assert(line->count < LOG_LINE_FIELDS);
+    line->fields[line->count++] = field;
+}
 
 /*  Writes one line: {"ts":…,"level":…,"event":…, fields…}. Strings with invalid UTF-8 are written
     with U+FFFD in place of the bad bytes; longer lines than 64 KiB are cut inside their longest

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -148,6 +150,56 @@ static void any_bytes_make_a_valid_line(void **state)
     }
 }
 
+/*  One byte of a string as it stands between quotes. */
+static void show(uint8_t byte, char shown[8])
+{
+    static const char letters[] = "b\bt\tn\nf\fr\r\"\"\\\\";
+    snprintf(shown, 8,
+             byte < 0x20 || byte == 0x7f ? "\\u%04x"
+             : byte < 0x80               ? "%c"
+                                         : "\xef\xbf\xbd",
+             byte);
+    for (size_t i = 0; i < sizeof letters - 1; i += 2)
+        if (byte == letters[i + 1])
+            snprintf(shown, 8, "\\%c", letters[i]);
+}
+
+static void check_byte(uint8_t byte, size_t place, size_t size)
+{
+    char text[64], shown[8], quoted[128], expected[160];
+    memset(text, 'a', size);
+    text[place] = (char)byte;
+    show(byte, shown);
+    snprintf(quoted, sizeof quoted, "\"%.*s%s%.*s\"", (int)place, text, shown,
+             (int)(size - place - 1), text + place + 1);
+
+    log_set_format(LOG_JSON);
+    log_event(LOG_INFO, "e", F_SLICE("v", slice(text, size)));
+    snprintf(expected, sizeof expected, "event\":\"e\",\"v\":%s}\n", quoted);
+    assert_string_equal(written_from_event(), expected);
+
+    log_set_format(LOG_LOGFMT);
+    log_event(LOG_INFO, "e", F_SLICE("v", slice(text, size)));
+    bool bare = strlen(shown) == 1 && byte != ' ' && byte != '=';
+    snprintf(expected, sizeof expected, "event=e v=%.*s\n", (int)strlen(quoted) - 2 * bare,
+             quoted + bare);
+    assert_string_equal(written_from_event(), expected);
+}
+
+/*  Strings are looked at eight bytes at a time, the last of which may be looked at twice. */
+static void a_byte_is_escaped_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0,    1,   '\b', '\t', '\n', '\f', '\r', 0x1f,
+                                    ' ',  '!', '"',  '#',  '<',  '=',  '>',  '[',
+                                    '\\', ']', '~',  0x7f, 0x80, 0xa0, 0xff};
+    static const size_t sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 36};
+    for (size_t i = 0; i < sizeof bytes; i++)
+        for (size_t j = 0; j < sizeof sizes / sizeof sizes[0]; j++)
+            for (size_t place = 0; place < sizes[j]; place++)
+                check_byte(bytes[i], place, sizes[j]);
+}
+
 static void escapes_read_back_as_what_they_were(void **state)
 {
     (void)state;
@@ -178,6 +230,64 @@ static void numbers_are_exact_and_valid_json(void **state)
         written_from_event(),
         "event\":\"e\",\"a\":-9223372036854775808,\"b\":9223372036854775807,"
         "\"c\":0.1,\"d\":0.33333333333333331,\"e\":null,\"f\":null,\"g\":1e+300}\n");
+}
+
+static void check_double(double number)
+{
+    char expected[64];
+    int precision = 15;
+    snprintf(expected, sizeof expected, "%.15g", number);
+    if (strtod(expected, NULL) != number)
+        precision = 17;
+    snprintf(expected, sizeof expected, "event\":\"e\",\"v\":%.*g}\n", precision, number);
+    log_event(LOG_INFO, "e", F_NUM("v", number));
+    assert_string_equal(written_from_event(), expected);
+}
+
+/*  Those that were counted in thousandths are written in a way of our own. */
+static void a_number_is_written_as_printf_would(void **state)
+{
+    (void)state;
+    static const double numbers[] = {0,
+                                     -0.0,
+                                     0.0001,
+                                     0.0005,
+                                     0.0009999,
+                                     0.25,
+                                     1.0005,
+                                     2.5e-310,
+                                     DBL_MIN,
+                                     DBL_MAX,
+                                     -0.005,
+                                     -1.5,
+                                     1.0 / 3,
+                                     123456.789,
+                                     999999999999.999,
+                                     999999999999.9995,
+                                     1e12,
+                                     1000000000000.125,
+                                     1e15,
+                                     1e16,
+                                     9007199254740993.0};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        check_double(numbers[i]);
+    for (int64_t ms = 1; ms < INT64_C(4000000000000000); ms = ms * 5 / 4 + 1)
+        check_double((double)ms / 1000);
+    for (int ms = 0; ms <= 1100; ms++)
+        check_double(7 + (double)ms / 1000);
+}
+
+static void integers_have_all_their_digits(void **state)
+{
+    (void)state;
+    for (int64_t number = 1; number < INT64_MAX / 10; number *= 10) {
+        char expected[160];
+        log_event(LOG_INFO, "e", F_INT("a", number - 1), F_INT("b", number), F_INT("c", -number));
+        snprintf(expected, sizeof expected,
+                 "event\":\"e\",\"a\":%" PRId64 ",\"b\":%" PRId64 ",\"c\":%" PRId64 "}\n",
+                 number - 1, number, -number);
+        assert_string_equal(written_from_event(), expected);
+    }
 }
 
 static void lines_below_the_level_are_not_written(void **state)
@@ -251,6 +361,17 @@ static void a_long_line_is_cut_inside_its_longest_string(void **state)
         assert_string_equal(line + size - strlen("…\",\"last\":1}\n"), "…\",\"last\":1}\n");
         free(text);
     }
+}
+
+static void what_grows_by_its_escapes_has_room(void **state)
+{
+    (void)state;
+    char *text = filled("\x01", 10000);
+    log_event(LOG_INFO, "e", F_STR("v", text));
+    const char *line = written();
+    assert_in_range(strlen(line), 60000, 60200);
+    assert_true(json_valid_object(slice_str(line)));
+    free(text);
 }
 
 static void several_long_strings_share_the_line(void **state)
@@ -404,12 +525,16 @@ int main(void)
         TEST(a_line_needs_no_fields),
         TEST(logfmt_quotes_what_readers_would_split),
         TEST(any_bytes_make_a_valid_line),
+        TEST(a_byte_is_escaped_wherever_it_stands),
         TEST(escapes_read_back_as_what_they_were),
         TEST(bad_bytes_become_replacement_characters),
         TEST(numbers_are_exact_and_valid_json),
+        TEST(a_number_is_written_as_printf_would),
+        TEST(integers_have_all_their_digits),
         TEST(lines_below_the_level_are_not_written),
         TEST(levels_and_formats_are_read_by_name),
         TEST(a_long_line_is_cut_inside_its_longest_string),
+        TEST(what_grows_by_its_escapes_has_room),
         TEST(several_long_strings_share_the_line),
         TEST(a_line_of_just_the_limit_is_whole),
         TEST(only_logfmt_on_a_terminal_is_coloured),
