@@ -21,6 +21,7 @@
 enum {
     LINE_SIZE = 64 * 1024, /* a line with its newline */
     NUMBER_SIZE = 32,      /* as written */
+    HELD_SIZE = 32 * 1024, /* what is held is handed over when it is more than this */
     LIMIT_BURST = 10,      /* log_limit_allow: lines … */
     LIMIT_INTERVAL_MS = 10000,
 };
@@ -487,6 +488,29 @@ void log_stop_writer(void)
     log_writer_stop();
 }
 
+/*  Lines, or entries of the journal, that are handed over together. */
+typedef struct batch {
+    bool held;
+    bool colour;
+    char time[RFC3339_SIZE];
+    buffer_t records;
+    size_t count;
+} batch_t;
+
+static void begin(batch_t *batch)
+{
+    format_rfc3339_ms(clock_wall_ms(), batch->time);
+    batch->colour = log_format == LOG_LOGFMT && isatty(log_fd) && getenv("NO_COLOR") == NULL;
+}
+
+static void hand_over(batch_t *batch)
+{
+    slice_t records = slice(batch->records.data, batch->records.size);
+    if (batch->count > 0 && !log_writer_put(records, batch->count))
+        deliver(records);
+    batch->records.size = batch->count = 0;
+}
+
 static void put_entry(buffer_t *entries, const record_t *record)
 {
     buffer_t line = {0};
@@ -496,21 +520,40 @@ static void put_entry(buffer_t *entries, const record_t *record)
     free(line.data);
 }
 
+static _Thread_local batch_t held;
+
+void log_hold(void)
+{
+    int saved_errno = errno;
+    held.held = true;
+    begin(&held);
+    errno = saved_errno;
+}
+
+void log_release(void)
+{
+    int saved_errno = errno;
+    hand_over(&held);
+    free(held.records.data);
+    held = (batch_t){0};
+    errno = saved_errno;
+}
+
 void log_write(log_level_t level, const char *event, const log_field_t *fields, size_t count)
 {
     int saved_errno = errno;
-    char time[RFC3339_SIZE];
-    format_rfc3339_ms(clock_wall_ms(), time);
-    bool colour = log_format == LOG_LOGFMT && isatty(log_fd) && getenv("NO_COLOR") == NULL;
-    const record_t record = {time, colour, level, event, fields, count};
-    buffer_t text = {0};
+    batch_t alone = {0}, *batch = held.held ? &held : &alone;
+    if (batch == &alone)
+        begin(batch);
+    const record_t record = {batch->time, batch->colour, level, event, fields, count};
     if (log_journal)
-        put_entry(&text, &record);
+        put_entry(&batch->records, &record);
     else
-        put_line(&text, &record);
-    if (!log_writer_put(slice(text.data, text.size)))
-        deliver(slice(text.data, text.size));
-    free(text.data);
+        put_line(&batch->records, &record);
+    batch->count++;
+    if (batch == &alone || batch->records.size > HELD_SIZE)
+        hand_over(batch);
+    free(alone.records.data);
     errno = saved_errno;
 }
 

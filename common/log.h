@@ -88,6 +88,11 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
         }                                                                                          \
     } while (0)
 
+/*  What this thread logs between the two is handed over together, and bears the time of log_hold: cheaper
+    where there are many lines. They may be written any time before log_release returns. */
+void log_hold(void);
+void log_release(void);
+
 /*  For events that a peer can provoke: at most `burst` lines per `interval_ms`, then silence, then
     one line telling how many were suppressed. Zero-initialise; one per call site or peer class. */
 typedef struct log_limit {

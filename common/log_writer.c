@@ -40,14 +40,14 @@ static struct timespec in_ms(long ms)
     return time;
 }
 
-bool log_writer_put(slice_t record)
+bool log_writer_put(slice_t records, size_t count)
 {
     pthread_mutex_lock(&writer.lock);
     bool running = writer.running;
-    if (running && writer.filling.size + record.size > LOG_WRITER_BYTES)
-        writer.dropped++;
+    if (running && writer.filling.size + records.size > LOG_WRITER_BYTES)
+        writer.dropped += count;
     else if (running)
-        memcpy(buffer_extend(&writer.filling, record.size), record.data, record.size);
+        memcpy(buffer_extend(&writer.filling, records.size), records.data, records.size);
     if (running && writer.wanted && writer.filling.size >= writer.wanted)
         pthread_cond_broadcast(&writer.changed);
     pthread_mutex_unlock(&writer.lock);

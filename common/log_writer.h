@@ -18,8 +18,9 @@ typedef struct log_writer_calls {
 
 /*  Once in a process. Signals stay with the other threads. False: no thread can be made. */
 bool log_writer_start(const log_writer_calls_t *calls);
-/*  Any thread. False when there is no thread to write it: the caller is to deliver it. */
-bool log_writer_put(slice_t record);
+/*  So many whole records, one after the other, which are taken or dropped together. Any thread. False when
+    there is no thread to write them: the caller is to deliver them. */
+bool log_writer_put(slice_t records, size_t count);
 /*  Waits until all is delivered, a second at most: a reader that is gone holds up no end either. */
 void log_writer_stop(void);
 

@@ -181,6 +181,7 @@ void narrate_batch(reactor_t *self, const batch_t *batch)
 {
     if (!log_enabled(LOG_WARN))
         return;
+    log_hold();
     for (size_t i = 0; i < batch->count; i++) {
         const request_t *request = &batch->items[i];
         if (request->kind != REQUEST_EFFECT || request->effect.kind != EFFECT_CHANGE)
@@ -188,6 +189,7 @@ void narrate_batch(reactor_t *self, const batch_t *batch)
         tell_trouble(&request->effect.change);
         tell_life(self, &request->effect.change);
     }
+    log_release();
 }
 
 /* ---- workers -------------------------------------------------------------------------------- */

@@ -481,6 +481,50 @@ static void lines_of_many_threads_do_not_mix(void **state)
     assert_int_equal(count, THREADS * LINES);
 }
 
+static void wait_for_the_next_millisecond(void)
+{
+    for (int64_t before = clock_wall_ms(); clock_wall_ms() == before;)
+        ;
+}
+
+static void what_is_held_is_written_together_and_of_one_time(void **state)
+{
+    (void)state;
+    errno = ENOENT;
+    log_hold();
+    assert_int_equal(errno, ENOENT);
+    log_event(LOG_INFO, "e", F_INT("a", 1));
+    wait_for_the_next_millisecond();
+    log_event(LOG_INFO, "e", F_INT("a", 2));
+    assert_string_equal(written(), "");
+    errno = ENOENT;
+    log_release();
+    assert_int_equal(errno, ENOENT);
+
+    const char *first = written(), *second = strchr(first, '\n') + 1;
+    assert_memory_equal(first, second, strlen("{\"ts\":\"") + RFC3339_SIZE - 1);
+    assert_non_null(strstr(first, "\"a\":1}\n{"));
+    assert_non_null(strstr(second, "\"a\":2}\n"));
+    wait_for_the_next_millisecond();
+    log_event(LOG_INFO, "e", F_INT("a", 3)); /* at once, and of its own time */
+    assert_non_null(strstr(written(), "\"a\":3}\n"));
+}
+
+static void what_is_held_is_bounded(void **state)
+{
+    (void)state;
+    char *text = filled("x", 1000);
+    log_hold();
+    for (int i = 0; i < 800; i++)
+        log_event(LOG_INFO, "e", F_STR("v", text), F_INT("a", i));
+    size_t before = strlen(written());
+    log_release();
+    size_t held = strlen(written());
+    assert_in_range(before, 700000, 900000);
+    assert_in_range(held, 1, 100000);
+    free(text);
+}
+
 static void a_flood_is_cut_and_told(void **state)
 {
     (void)state;
@@ -540,6 +584,8 @@ int main(void)
         TEST(only_logfmt_on_a_terminal_is_coloured),
         TEST(logging_leaves_errno_and_survives_a_closed_descriptor),
         TEST(lines_of_many_threads_do_not_mix),
+        TEST(what_is_held_is_written_together_and_of_one_time),
+        TEST(what_is_held_is_bounded),
         cmocka_unit_test(a_flood_is_cut_and_told),
         cmocka_unit_test(a_slow_trickle_is_never_cut),
     };

@@ -10,7 +10,8 @@
 
 #include <cmocka.h>
 
-enum { RECORD_SIZE = 1024, RECORDS = 3 * LOG_WRITER_BYTES / RECORD_SIZE };
+/*  Records are put some at a time. */
+enum { TOGETHER = 3, PUT_SIZE = 1024, PUTS = 3 * LOG_WRITER_BYTES / PUT_SIZE };
 
 static pthread_t delivered_by;
 static int gate[2]; /* a delivery waits until something can be read */
@@ -23,7 +24,7 @@ static void deliver(slice_t records)
     delivered_by = pthread_self();
     assert_int_equal(read(gate[0], &ignored, 1), delivered == 0);
     static uint32_t last;
-    for (size_t at = 0; at < records.size; at += RECORD_SIZE, delivered++) {
+    for (size_t at = 0; at < records.size; at += PUT_SIZE, delivered++) {
         uint32_t number;
         memcpy(&number, records.data + at, sizeof number);
         in_order = in_order && number > last;
@@ -40,14 +41,14 @@ static void a_reader_that_does_not_read_costs_records_but_no_time(void **state)
 {
     (void)state;
     static const log_writer_calls_t calls = {.deliver = deliver, .dropped = count_dropped};
-    uint8_t record[RECORD_SIZE] = {0};
+    uint8_t records[PUT_SIZE] = {0};
     assert_int_equal(pipe(gate), 0);
-    assert_false(log_writer_put(slice(record, sizeof record))); /* no thread yet */
+    assert_false(log_writer_put(slice(records, sizeof records), TOGETHER)); /* no thread yet */
     assert_true(log_writer_start(&calls));
 
-    for (uint32_t number = 1; number <= RECORDS; number++) {
-        memcpy(record, &number, sizeof number);
-        assert_true(log_writer_put(slice(record, sizeof record)));
+    for (uint32_t number = 1; number <= PUTS; number++) {
+        memcpy(records, &number, sizeof number);
+        assert_true(log_writer_put(slice(records, sizeof records), TOGETHER));
     }
     assert_int_equal(write(gate[1], "", 1), 1);
     close(gate[1]);
@@ -55,9 +56,9 @@ static void a_reader_that_does_not_read_costs_records_but_no_time(void **state)
 
     assert_false(pthread_equal(delivered_by, pthread_self()));
     assert_true(in_order);
-    assert_int_equal(delivered + dropped, RECORDS);
-    assert_in_range(delivered * RECORD_SIZE, LOG_WRITER_BYTES, 2 * LOG_WRITER_BYTES);
-    assert_false(log_writer_put(slice(record, sizeof record)));
+    assert_int_equal(delivered * TOGETHER + dropped, PUTS * TOGETHER);
+    assert_in_range(delivered * PUT_SIZE, LOG_WRITER_BYTES, 2 * LOG_WRITER_BYTES);
+    assert_false(log_writer_put(slice(records, sizeof records), TOGETHER));
     close(gate[0]);
 }
 
