@@ -16,6 +16,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -445,12 +446,11 @@ static void write_whole(int fd, const uint8_t *text, size_t size)
     }
 }
 
-/*  How much of the lines goes into one write: into a file all of them, which is one append; else as many
-    whole lines as a pipe takes at once, without those of another process between them; or one that is
-    longer. */
-static size_t write_size(slice_t lines)
+/*  As many whole lines as a pipe takes at once, without those of another process between them; or one that
+    is longer. */
+static size_t pipe_size(slice_t lines)
 {
-    if (log_path || lines.size <= PIPE_BUF)
+    if (lines.size <= PIPE_BUF)
         return lines.size;
     const uint8_t *end = memrchr(lines.data, '\n', PIPE_BUF);
     if (end == NULL)
@@ -458,14 +458,17 @@ static size_t write_size(slice_t lines)
     return (size_t)(end + 1 - lines.data);
 }
 
+/*  A file, however it was opened, takes all of the lines in one write. */
 static void deliver(slice_t records)
 {
     if (log_journal) {
         journal_send(records);
         return;
     }
+    struct stat status;
+    bool file = fstat(log_fd, &status) == 0 && S_ISREG(status.st_mode);
     while (records.size > 0) {
-        size_t size = write_size(records);
+        size_t size = file ? records.size : pipe_size(records);
         write_whole(log_fd, records.data, size);
         records = slice(records.data + size, records.size - size);
     }
