@@ -95,6 +95,7 @@ typedef struct ledger_peer {
     uint64_t handle;
     protocol_t protocol;
     bool registered;
+    bool replaced; /* by a namesake, and it has not registered since */
     char name[24], former_name[24];
     char queues[QUEUES_MAX][8];
     unsigned queue_count, prefetch, prefetch_before;

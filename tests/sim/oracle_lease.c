@@ -98,12 +98,14 @@ static bool answers_to(const ledger_peer_t *peer, const char *name)
     return strcmp(peer->name, name) == 0 || strcmp(peer->former_name, name) == 0;
 }
 
-/*  Another connection under the same name is over. */
+/*  Another connection under the same name is over; or it is not, where either of them had two names. */
 static void replace_namesakes(oracle_t *self, const ledger_peer_t *peer, const char *name)
 {
     for (ledger_peer_t *other = self->peers; other; other = other->hh.next)
-        if (other != peer && other->registered && answers_to(other, name))
+        if (other != peer && other->registered && answers_to(other, name)) {
             peer_leaves(self, other, true);
+            other->replaced = true;
+        }
 }
 
 /*  What a worker that registers does not name, it does not hold. */
@@ -156,16 +158,29 @@ void hear_ready(oracle_t *self, ledger_peer_t *peer, const message_t *message)
         memcpy(peer->former_name, peer->name, sizeof peer->former_name);
     memcpy(peer->name, message->name, sizeof peer->name);
     peer->registered = true;
+    peer->replaced = false;
     memcpy(peer->queues, message->queues, sizeof peer->queues);
     peer->queue_count = message->queue_count;
     hear_prefetch(self, peer, message->prefetch);
     peer->ready_ms = self->now_ms;
 }
 
+/*  A connection that was replaced, or is there after all, may have got what it names. */
+static void name_in_doubt(const oracle_t *self, const held_token_t *held)
+{
+    lease_t *lease = lease_find(self, held->token);
+    if (lease && lease->holder == 0)
+        let_go(lease);
+}
+
 void hear_heartbeat(oracle_t *self, ledger_peer_t *peer, const message_t *message)
 {
-    for (unsigned i = 0; peer->registered && i < message->held_count; i++)
-        name_lease(self, peer, &message->held[i]);
+    for (unsigned i = 0; i < message->held_count; i++) {
+        if (peer->registered)
+            name_lease(self, peer, &message->held[i]);
+        else if (peer->replaced)
+            name_in_doubt(self, &message->held[i]);
+    }
 }
 
 void hear_extend(oracle_t *self, const message_t *message)
