@@ -238,25 +238,25 @@ static int64_t parse_task_json(size_t times, size_t size)
     return ns;
 }
 
-static const uint8_t token_key[TOKEN_KEY_BYTES] = "0123456789abcde";
+static const token_keys_t keys = {"0123456789abcde", "fedcba987654321"};
 
 static int64_t format_token(size_t times, size_t seq)
 {
     char text[TOKEN_TEXT_BYTES];
     int64_t start = now_ns();
     for (size_t i = 0; i < times; i++)
-        sink += token_format(token_key, (token_t){seq + i, 1}, text);
+        sink += token_format(&keys, (token_t){seq + i, 1, false}, text);
     return now_ns() - start;
 }
 
 static int64_t parse_token(size_t times, size_t seq)
 {
     char text[TOKEN_TEXT_BYTES];
-    size_t size = token_format(token_key, (token_t){seq, 1}, text);
+    size_t size = token_format(&keys, (token_t){seq, 1, false}, text);
     int64_t start = now_ns();
     for (size_t i = 0; i < times; i++) {
         token_t token;
-        must(token_parse(token_key, slice(text, size), &token), "token_parse");
+        must(token_parse(&keys, slice(text, size), &token), "token_parse");
         sink += token.seq;
     }
     return now_ns() - start;

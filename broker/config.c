@@ -11,7 +11,17 @@
 
 /* ---- settings: one table for the file and for printing -------------------------------------- */
 
-typedef enum kind { TEXT, ADDRESS, DURATION, SIZE, INTEGER, COUNT32, FORMAT, LEVEL } kind_t;
+typedef enum kind {
+    TEXT,
+    ADDRESS,
+    DURATION,
+    SIZE,
+    INTEGER,
+    COUNT32,
+    FORMAT,
+    LEVEL,
+    DURABILITY,
+} kind_t;
 
 typedef struct setting {
     const char *section, *key;
@@ -55,6 +65,7 @@ static const setting_t policy_settings[] = {
     POLICY("max-length", INTEGER, max_length, 0, INT64_MAX),
     POLICY("max-bytes", SIZE, max_bytes, 0, INT64_MAX),
     POLICY("log-every", COUNT32, log_every, 0, INT32_MAX),
+    POLICY("durability", DURABILITY, durability, 0, 0),
 };
 
 enum {
@@ -91,6 +102,18 @@ static bool is_address(const char *text)
     return strcmp(text, "off") == 0 || address_valid(text);
 }
 
+static const char *const durabilities[] = {
+    [DURABILITY_FSYNC] = "fsync",
+    [DURABILITY_MEMORY] = "memory",
+};
+
+static bool set_durability(const char *text, durability_t *value)
+{
+    bool memory = strcmp(text, durabilities[DURABILITY_MEMORY]) == 0;
+    *value = memory ? DURABILITY_MEMORY : DURABILITY_FSYNC;
+    return memory || strcmp(text, durabilities[DURABILITY_FSYNC]) == 0;
+}
+
 static bool set(const setting_t *setting, void *base, const char *text)
 {
     void *at = (char *)base + setting->offset;
@@ -105,6 +128,8 @@ static bool set(const setting_t *setting, void *base, const char *text)
         return log_parse_format(text, at);
     case LEVEL:
         return log_parse_level(text, at);
+    case DURABILITY:
+        return set_durability(text, at);
     case COUNT32:
         if (!set_number(setting, text, &value))
             return false;
@@ -147,6 +172,9 @@ static void describe(const setting_t *setting, char *text, size_t size)
         break;
     case LEVEL:
         snprintf(text, size, "debug, info, warn or error");
+        break;
+    case DURABILITY:
+        snprintf(text, size, "fsync or memory");
         break;
     default:
         if (setting->max == INT64_MAX)
@@ -592,6 +620,9 @@ static void print_settings(const setting_t *settings, int count, const void *bas
             break;
         case LEVEL:
             fprintf(out, "%s\n", log_level_name(*(const log_level_t *)at));
+            break;
+        case DURABILITY:
+            fprintf(out, "%s\n", durabilities[*(const durability_t *)at]);
             break;
         default:
             fprintf(out, "%" PRId64 "\n", *(const int64_t *)at);

@@ -101,10 +101,9 @@ static void drop_list(core_t *core, wait_list_t *list)
     free(list);
 }
 
-static void tell(core_t *core, const waiter_t *waiter, record_t *record, reeve_state_t state,
+static void tell(effect_t *effect, const waiter_t *waiter, record_t *record, reeve_state_t state,
                  uint32_t attempts, outcome_t *outcome, bool partial)
 {
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_OUTCOME);
     effect->peer = waiter->peer;
     effect->corr = waiter->corr;
     effect->outcome.record = record_ref(record);
@@ -114,14 +113,15 @@ static void tell(core_t *core, const waiter_t *waiter, record_t *record, reeve_s
     effect->outcome.partial = partial;
 }
 
-void waiters_tell(core_t *core, const task_t *task, outcome_t *outcome, bool partial)
+void waiters_tell(core_t *core, task_t *task, outcome_t *outcome, bool partial)
 {
     wait_list_t *list;
     HASH_FIND(hh, core->waits, &task->seq, sizeof task->seq, list);
     if (list == NULL)
         return;
     for (waiter_t *waiter = list->waiters; waiter; waiter = waiter->next)
-        tell(core, waiter, task->record, task->state, task->tries.attempts, outcome, partial);
+        tell(announce(core, task, EFFECT_OUTCOME), waiter, task->record, task->state,
+             task->tries.attempts, outcome, partial);
     if (!partial)
         drop_list(core, list);
 }
@@ -155,7 +155,8 @@ void waiters_free_all(core_t *core)
 void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr)
 {
     if (reeve_state_is_final(loaded->state))
-        tell(core, &(waiter_t){.peer = peer, .corr = corr}, loaded->record, loaded->state,
+        tell(outbox_add(&core->outbox, core->changes, EFFECT_OUTCOME),
+             &(waiter_t){.peer = peer, .corr = corr}, loaded->record, loaded->state,
              loaded->tries.attempts, loaded->outcome, false);
     else if (!waiter_add(core, loaded->record->seq, peer, corr))
         refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many waiters", 1000);
@@ -170,7 +171,7 @@ static void cancel(core_t *core, task_t *task)
     task_end(core, task, REEVE_STATE_CANCELLED, outcome);
     outcome_unref(&outcome);
     lease_revoke(core, task, worker, REVOKE_CANCELLED);
-    worker_expel_mdp(core, worker);
+    worker_expel_mdp(core, worker, task);
 }
 
 static void redrive(core_t *core, task_t *task)

@@ -104,6 +104,20 @@ void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms)
     loaded_fini(loaded);
 }
 
+bool is_told_at_once(const core_t *core, const task_t *task)
+{
+    return queue_is_in_memory(task->queue) && task->told_after <= core->durable;
+}
+
+effect_t *announce(core_t *core, task_t *task, effect_kind_t kind)
+{
+    if (is_told_at_once(core, task))
+        return effects_add(core->out, kind);
+    if (queue_is_in_memory(task->queue))
+        task->told_after = core->changes; /* what comes later does not overtake it */
+    return outbox_add(&core->outbox, core->changes, kind);
+}
+
 void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const char *text,
             int64_t retry_after_ms)
 {
@@ -294,6 +308,11 @@ int64_t core_next_deadline(const core_t *self)
             deadline = due_ms;
     }
     return deadline;
+}
+
+bool core_awaits_commit(const core_t *self)
+{
+    return self->outbox.count > 0 || self->hungry;
 }
 
 bool core_quiet(const core_t *self)

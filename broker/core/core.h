@@ -50,6 +50,8 @@ void core_set_policies(core_t *self, const policy_t *policy, const named_policy_
                        size_t named_count);
 
 /*  Whether every issued change is durable and nothing waits to be said. */
+/*  Whether something waits to be said until changes are durable. */
+bool core_awaits_commit(const core_t *self);
 bool core_quiet(const core_t *self);
 
 /*  Bodies of submissions whose ids the store is being asked for. */

@@ -7,6 +7,7 @@
 #define REEVE_BROKER_CORE_EFFECT_H
 
 #include "broker/core/event.h"
+#include "broker/core/policy.h"
 
 typedef enum effect_kind {
     /* for the store */
@@ -66,6 +67,7 @@ typedef struct effect {
             int64_t now_ms; /* wall clock */
         } sweep;
         struct {
+            durability_t durability;
             bool duplicate;
         } confirm;
         struct {
@@ -88,11 +90,13 @@ typedef struct effect {
             record_t *record;
             uint32_t attempt, retry_count, max_retries;
             int64_t timeout_ms;
+            bool ephemeral;
         } deliver;
         struct {
             uint64_t seq;
             uint32_t attempt;
             revoke_cause_t cause;
+            bool ephemeral;
         } revoke;
         struct {
             note_kind_t kind;

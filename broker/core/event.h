@@ -18,6 +18,7 @@ typedef struct held {
     uint32_t attempt;
     int64_t running_ms; /* -1: not started */
     int64_t timeout_ms; /* as the worker extended it; 0: as delivered */
+    bool ephemeral;     /* its token is (wire/token.h) */
 } held_t;
 
 typedef enum event_kind {

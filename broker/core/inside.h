@@ -24,11 +24,13 @@ typedef struct task {
     reeve_state_t state;
     tries_t tries;
     uint64_t last_change;
+    uint64_t told_after; /* nothing more is told of it before this change is durable */
     bool in_window, fading;
     struct task *prev, *next; /* window or fading list; leases while PROCESSING */
     /* while PROCESSING */
     worker_t *holder; /* NULL: waiting for its worker's return until lease_until_ms */
     bool ahead;       /* leased before its worker has room for it, and not sent (lease.c) */
+    bool ephemeral;   /* the lease was given out before it was durable */
     char *holder_name;
     uint64_t holder_instance; /* of the process that has or had it; 0: not known */
     peer_t holder_peer;       /* the connection that its delivery goes over; 0: not known */
@@ -188,6 +190,7 @@ void task_free(core_t *core, task_t *task);
 
 /*  queue.c */
 queue_t *queue_find(const core_t *core, slice_t name);
+bool queue_is_in_memory(const queue_t *queue); /* its durability is memory */
 /*  Finds or makes; NULL when there are too many. */
 queue_t *queue_get(core_t *core, slice_t name);
 queue_t *queue_by_id(const core_t *core, uint32_t id);
@@ -213,17 +216,16 @@ void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch);
 /*  Opens or closes the worker's subscriptions after its room changed. */
 void worker_update(core_t *core, worker_t *worker);
 typedef enum departure {
-    DEPARTURE_GOODBYE,
-    DEPARTURE_GONE, /* its connection is */
-    DEPARTURE_LOST, /* it is silent, or came back over another connection */
-    DEPARTURE_EXPELLED,
+    DEPARTURE_GOODBYE, /* or it is sent away */
+    DEPARTURE_GONE,    /* its connection is */
+    DEPARTURE_LOST,    /* it is silent, or came back over another connection */
 } departure_t;
 void worker_remove(core_t *core, worker_t *worker, departure_t why);
 /*  Looks after all workers; `elapsed_ms` since the last time. */
 void worker_check(core_t *core, int64_t elapsed_ms);
-/*  A Majordomo worker cannot be told to stop one task: when its task was taken back, the conversation
-    ends. Own-protocol workers are left alone; NULL too. */
-void worker_expel_mdp(core_t *core, worker_t *worker);
+/*  A Majordomo worker cannot be told to stop one task: when `task` was taken back from it, the
+    conversation ends. Own-protocol workers are left alone; NULL too. */
+void worker_expel_mdp(core_t *core, worker_t *worker, task_t *task);
 
 /*  lease.c */
 void lease_give(core_t *core, task_t *task, worker_t *worker);
@@ -253,9 +255,9 @@ void lease_extend(core_t *core, const event_t *event);
 void lease_progress(core_t *core, const event_t *event);
 void lease_check(core_t *core);
 /*  Tells the worker that held the task until the move just issued; NULL: nobody did. */
-void lease_revoke(core_t *core, const task_t *task, worker_t *worker, revoke_cause_t cause);
-void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
-                     revoke_cause_t cause);
+void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause);
+/*  Tells the peer that an attempt which it named is not its own. */
+void lease_revoke_held(core_t *core, peer_t peer, const held_t *held);
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
                          const char *error);
 /*  A failure of the current attempt: retry with backoff, or the dead letters. */
@@ -286,11 +288,15 @@ void ticket_find(core_t *core, const ticket_t *ticket, slice_t id);
 /*  Tells the outcome when the task has ended, else when it will. */
 void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr);
 /*  Tells everyone who waits for the task, and forgets them when it has ended. */
-void waiters_tell(core_t *core, const task_t *task, outcome_t *outcome, bool partial);
+void waiters_tell(core_t *core, task_t *task, outcome_t *outcome, bool partial);
 bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr);
 void waiters_forget_peer(core_t *core, peer_t peer);
 void waiters_free_all(core_t *core);
 
+/*  Whether what is told of the task now leaves at once: its queue's durability is memory. */
+bool is_told_at_once(const core_t *core, const task_t *task);
+/*  A new effect for a peer that tells of this task; else it leaves when all changes so far are durable. */
+effect_t *announce(core_t *core, task_t *task, effect_kind_t kind);
 /*  Answers, through the outbox. */
 void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const char *text,
             int64_t retry_after_ms);

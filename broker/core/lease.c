@@ -35,7 +35,7 @@ worker_t *lease_holder(const task_t *task)
 
 bool lease_is_unsent(const core_t *core, const task_t *task)
 {
-    return task->ahead || task->last_change > core->durable;
+    return task->ahead || task->told_after > core->durable;
 }
 
 /*  Tells the worker: by an effect that the caller has made. */
@@ -47,6 +47,7 @@ static void deliver(effect_t *effect, const task_t *task)
     effect->deliver.retry_count = task->tries.failures;
     effect->deliver.max_retries = retry_limit(&task->queue->policy, task->record);
     effect->deliver.timeout_ms = task->timeout_ms;
+    effect->deliver.ephemeral = task->ephemeral;
 }
 
 /* ---- held tasks, and those that are ahead ---------------------------------------------------- */
@@ -121,7 +122,7 @@ void lease_promote(core_t *core, worker_t *worker)
 {
     while (worker->ahead && room_of(worker) > 0 && !core->draining) {
         task_t *task = worker->ahead;
-        if (task->last_change > core->durable || worker->told_after > core->durable) {
+        if (task->told_after > core->durable || worker->told_after > core->durable) {
             starve(core, worker);
             return;
         }
@@ -200,6 +201,7 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
     task->holder_name = mem_strdup(worker->name);
     task_move(core, task, REEVE_STATE_PROCESSING, core->wall_ms, NULL);
     DL_APPEND(core->leases, task);
+    task->ephemeral = queue_is_in_memory(task->queue);
     task->started_wall_ms = core->wall_ms;
     task->started_ms = core->now_ms;
     task->timeout_ms = timeout_of(task);
@@ -214,7 +216,9 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
         if (worker->ahead == NULL)
             worker->ahead = task;
     } else {
-        deliver(outbox_add(&core->outbox, core->changes, EFFECT_DELIVER), task);
+        if (worker->told_after > core->durable)
+            task->told_after = core->changes;
+        deliver(announce(core, task, EFFECT_DELIVER), task);
     }
     worker_update(core, worker);
 }
@@ -242,22 +246,28 @@ void lease_adopt(core_t *core, task_t *task, worker_t *worker)
     task->lease_until_ms = core->now_ms + core->config.liveness_ms;
 }
 
-void lease_revoke_at(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt,
-                     revoke_cause_t cause)
+static void revoke(effect_t *effect, peer_t peer, const held_t *held, revoke_cause_t cause)
 {
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_REVOKE);
     effect->peer = peer;
-    effect->revoke.seq = seq;
-    effect->revoke.attempt = attempt;
+    effect->revoke.seq = held->seq;
+    effect->revoke.attempt = held->attempt;
+    effect->revoke.ephemeral = held->ephemeral;
     effect->revoke.cause = cause;
 }
 
-void lease_revoke(core_t *core, const task_t *task, worker_t *worker, revoke_cause_t cause)
+void lease_revoke_held(core_t *core, peer_t peer, const held_t *held)
+{
+    revoke(outbox_add(&core->outbox, core->changes, EFFECT_REVOKE), peer, held, REVOKE_STALE);
+}
+
+void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause)
 {
     if (worker == NULL)
         return;
-    lease_revoke_at(core, worker->peer, task->seq, task->tries.attempts, cause);
-    worker->told_after = core->changes;
+    held_t held = {task->seq, task->tries.attempts, .ephemeral = task->ephemeral};
+    revoke(announce(core, task, EFFECT_REVOKE), worker->peer, &held, cause);
+    if (!is_told_at_once(core, task))
+        worker->told_after = core->changes;
     if (worker->ahead)
         starve(core, worker);
 }
@@ -320,7 +330,7 @@ static void time_out(core_t *core, task_t *task)
     lease_fail(core, task, outcome);
     outcome_unref(&outcome);
     lease_revoke(core, task, worker, REVOKE_TIMEOUT);
-    worker_expel_mdp(core, worker);
+    worker_expel_mdp(core, worker, task);
 }
 
 /*  The delivery waits for the disk, or for room, and the clocks with it. So does the grace of a worker that fell
@@ -436,7 +446,7 @@ void lease_settle(core_t *core, const event_t *event)
         holder->settled++;
         lease_promote(core, holder);
     }
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_SETTLED);
+    effect_t *effect = announce(core, task, EFFECT_SETTLED);
     effect->peer = event->peer;
     effect->corr = event->corr;
 }
@@ -468,7 +478,7 @@ void lease_progress(core_t *core, const event_t *event)
                                                        .result = event->attempt.data});
     waiters_tell(core, task, partial, true);
     if (task->record->spec.reply_to.size) {
-        effect_t *reply = outbox_add(&core->outbox, core->changes, EFFECT_REPLY);
+        effect_t *reply = announce(core, task, EFFECT_REPLY);
         reply->outcome.record = record_ref(task->record);
         reply->outcome.state = task->state;
         reply->outcome.attempts = task->tries.attempts;

@@ -5,6 +5,12 @@
 
 #include <stdint.h>
 
+/*  What is reached before anybody hears of a change of a task. */
+typedef enum durability {
+    DURABILITY_FSYNC,  /* it is on disk */
+    DURABILITY_MEMORY, /* the broker knows it, and writes it soon: a crash may lose it */
+} durability_t;
+
 typedef struct policy {
     uint32_t max_retries;
     uint32_t max_deaths; /* a task that lost this many workers is quarantined */
@@ -15,6 +21,7 @@ typedef struct policy {
     uint64_t max_length;  /* waiting and scheduled tasks; 0 no limit */
     uint64_t max_bytes;   /* bodies of the tasks that have not ended; 0 no limit */
     uint32_t log_every;   /* the log tells of every so-manieth task; 0 of none; failures always */
+    durability_t durability;
 } policy_t;
 
 /*  A policy for one queue by name. */
@@ -32,6 +39,7 @@ typedef struct named_policy {
                 .retention_ms = 60 * 60 * 1000,                                                    \
                 .max_length = 0,                                                                   \
                 .max_bytes = 0,                                                                    \
-                .log_every = 1})
+                .log_every = 1,                                                                    \
+                .durability = DURABILITY_FSYNC})
 
 #endif

@@ -52,6 +52,11 @@ queue_t *queue_restore(core_t *core, uint32_t id, slice_t name)
     return queue;
 }
 
+bool queue_is_in_memory(const queue_t *queue)
+{
+    return queue->policy.durability == DURABILITY_MEMORY;
+}
+
 queue_t *queue_get(core_t *core, slice_t name)
 {
     queue_t *queue = queue_find(core, name);

@@ -90,8 +90,9 @@ typedef struct change {
     int64_t at_ms; /* to SCHEDULED: due; to PROCESSING: started; to an end: when it may be
                       removed, 0 never */
     outcome_t
-        *outcome; /* of the attempt that ended (from PROCESSING), or of the end; may be NULL */
-    char *worker; /* to PROCESSING: who holds it; owned by the change */
+        *outcome;  /* of the attempt that ended (from PROCESSING), or of the end; may be NULL */
+    char *worker;  /* to PROCESSING: who holds it; owned by the change */
+    bool may_wait; /* nobody is told when it is durable */
 } change_t;
 
 void change_fini(change_t *change);

@@ -124,19 +124,17 @@ void worker_remove(core_t *core, worker_t *worker, departure_t why)
             lease_release(core, task);
     }
     note(core, lost ? NOTE_WORKER_LOST : NOTE_WORKER_LEFT, worker);
-    if (why == DEPARTURE_EXPELLED) {
-        effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DISCONNECT);
-        effect->peer = worker->peer;
-    }
     HASH_DEL(core->workers, worker);
     free(worker->name);
     free(worker);
 }
 
-void worker_expel_mdp(core_t *core, worker_t *worker)
+void worker_expel_mdp(core_t *core, worker_t *worker, task_t *task)
 {
-    if (worker && worker->kind != PEER_REEVE)
-        worker_remove(core, worker, DEPARTURE_EXPELLED);
+    if (worker == NULL || worker->kind == PEER_REEVE)
+        return;
+    announce(core, task, EFFECT_DISCONNECT)->peer = worker->peer;
+    worker_remove(core, worker, DEPARTURE_GOODBYE);
 }
 
 /*  The delivery waits for its commit, and goes over the connection that the worker has now. */
@@ -155,7 +153,7 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
                        task->tries.attempts == held[i].attempt &&
                        (task->holder == NULL || task->holder == worker);
         if (!current) {
-            lease_revoke_at(core, worker->peer, held[i].seq, held[i].attempt, REVOKE_STALE);
+            lease_revoke_held(core, worker->peer, &held[i]);
             continue;
         }
         if (task->holder == NULL)
@@ -217,7 +215,8 @@ void worker_ready(core_t *core, const event_t *event)
     worker->last_heard_ms = core->now_ms;
     if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {
         refuse(core, event->peer, event->corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
-        worker_remove(core, worker, DEPARTURE_EXPELLED);
+        worker_remove(core, worker, DEPARTURE_GOODBYE);
+        outbox_add(&core->outbox, core->changes, EFFECT_DISCONNECT)->peer = event->peer;
         return;
     }
     worker->prefetch = event->ready.prefetch;

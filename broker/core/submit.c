@@ -4,11 +4,12 @@
 
 enum { RETRY_FULL_MS = 1000, RETRY_DRAINING_MS = 1000, RETRY_DISK_MS = 5000 };
 
-static void confirm(core_t *core, peer_t peer, uint64_t corr, bool duplicate)
+static void confirm(effect_t *effect, peer_t peer, uint64_t corr, durability_t durability,
+                    bool duplicate)
 {
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_CONFIRM);
     effect->peer = peer;
     effect->corr = corr;
+    effect->confirm.durability = durability;
     effect->confirm.duplicate = duplicate;
 }
 
@@ -67,7 +68,7 @@ static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bo
         task_move(core, task, REEVE_STATE_SCHEDULED, run_at_ms, NULL);
     else
         task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
-    confirm(core, peer, corr, false);
+    confirm(announce(core, task, EFFECT_CONFIRM), peer, corr, queue->policy.durability, false);
 }
 
 /*  Puts the ticket first in line for its id, and asks the store. */
@@ -109,7 +110,8 @@ static void settle_duplicate(core_t *core, const ticket_t *ticket, loaded_t *loa
         return;
     }
     core->duplicates++;
-    confirm(core, ticket->peer, ticket->corr, true);
+    confirm(outbox_add(&core->outbox, core->changes, EFFECT_CONFIRM), ticket->peer, ticket->corr,
+            DURABILITY_FSYNC, true);
     if (ticket->wait)
         wait_for(core, loaded, ticket->peer, ticket->corr);
 }

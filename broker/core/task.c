@@ -153,7 +153,7 @@ static void tell_the_end(core_t *core, task_t *task, outcome_t *outcome)
     waiters_tell(core, task, outcome, false);
     if (task->record->spec.reply_to.size == 0)
         return;
-    effect_t *reply = outbox_add(&core->outbox, core->changes, EFFECT_REPLY);
+    effect_t *reply = announce(core, task, EFFECT_REPLY);
     reply->outcome.record = record_ref(task->record);
     reply->outcome.state = task->state;
     reply->outcome.attempts = task->tries.attempts;
@@ -174,7 +174,10 @@ void task_move(core_t *core, task_t *task, reeve_state_t to, int64_t at_ms, outc
     effect->change.outcome = outcome_ref(outcome);
     if (to == REEVE_STATE_PROCESSING)
         effect->change.worker = mem_strdup(task->holder_name);
+    effect->change.may_wait = queue_is_in_memory(task->queue);
     task->last_change = ++core->changes;
+    if (!effect->change.may_wait)
+        task->told_after = core->changes;
 
     leave_state(core, task);
     task->state = to;

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/uuid7.h"
+#include "common/wire/token.h"
 
 /*  Why a message or peer was refused; counted, logged at a limited rate. X (symbol, name) */
 #define REFUSALS(X)                                                                                \
@@ -65,6 +66,7 @@ typedef struct narrator {
 struct reactor {
     reactor_config_t config;
     store_identity_t identity;
+    token_keys_t token_keys;
     void *context, *router;
     int notify_fd, signal_fd;
     core_t *core;

@@ -5,7 +5,6 @@
 
 #include "broker/net/inside.h"
 #include "common/json.h"
-#include "common/wire/token.h"
 #include "common/wire/tsp.h"
 
 /*  Replies to tokens that were never ours, in a row and since our last heartbeat, before the
@@ -140,7 +139,7 @@ static void stray(reactor_t *self, peer_entry_t *peer)
 static void worker_reply(reactor_t *self, peer_entry_t *peer, const mdp_message_t *message)
 {
     token_t token;
-    if (!token_parse(self->identity.token_key, message->address, &token)) {
+    if (!token_parse(&self->token_keys, message->address, &token)) {
         stray(self, peer);
         return;
     }

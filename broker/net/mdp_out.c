@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "broker/net/inside.h"
-#include "common/wire/token.h"
 
 /*  DISCONNECTs to peers that are not registered: real workers answer one by READY at once, without
     back-off, so a forbidden service would make a tight loop. */
@@ -90,8 +89,8 @@ static void deliver(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
             document_of_record(record, effect->deliver.retry_count, effect->deliver.max_retries);
         body[0] = slice_str(document);
     }
-    size_t size = token_format(self->identity.token_key,
-                               (token_t){record->seq, effect->deliver.attempt}, token);
+    token_t attempt = {record->seq, effect->deliver.attempt, effect->deliver.ephemeral};
+    size_t size = token_format(&self->token_keys, attempt, token);
     send_message(self, peer,
                  &(mdp_message_t){.version = peer->version,
                                   .kind = MDP_WORKER_REQUEST,

@@ -15,6 +15,7 @@ enum { ROUTING_ID_BYTES = 255 };
 typedef struct run {
     uint64_t first, count;
     bool duplicate;
+    uint64_t durability; /* WIRE_DURABILITY_…, of confirms */
 } run_t;
 
 /*  A message that grows during a turn; its list must not pass LIMIT_BATCH. */

@@ -23,6 +23,8 @@ enum {
     PEER_IDLE_MS = 600 * 1000, /* a silent peer is forgotten after */
     EXPIRE_MS = 10 * 1000,
     DISK_MS = 1000,
+    LINGER_MS = 20, /* how long changes that nobody waits for gather */
+    LINGER_REQUESTS = 4096,
 };
 
 /*  What systemctl status shows of a broker that runs. */
@@ -65,11 +67,20 @@ void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind)
     self->partings[self->parting_count++] = (parting_t){peer, kind};
 }
 
+static request_t *add_request(reactor_t *self, request_kind_t kind)
+{
+    if (self->batch == NULL) {
+        self->batch = batch_new();
+        self->batch->since_ms = self->now_ms;
+    }
+    return batch_add(self->batch, kind);
+}
+
 request_t *reactor_request(reactor_t *self, request_kind_t kind)
 {
-    if (self->batch == NULL)
-        self->batch = batch_new();
-    return batch_add(self->batch, kind);
+    request_t *request = add_request(self, kind);
+    self->batch->urgent = true;
+    return request;
 }
 
 /* ---- effects -------------------------------------------------------------------------------- */
@@ -85,8 +96,10 @@ static size_t change_bytes(const change_t *change)
 
 static void to_store(reactor_t *self, effect_t *effect)
 {
-    request_t *request = reactor_request(self, REQUEST_EFFECT);
+    request_t *request = add_request(self, REQUEST_EFFECT);
     request->effect = *effect;
+    if (effect->kind != EFFECT_CHANGE || !effect->change.may_wait)
+        self->batch->urgent = true;
     if (effect->kind == EFFECT_CHANGE) {
         const record_t *record = effect->change.record;
         size_t bytes = change_bytes(&effect->change);
@@ -431,9 +444,20 @@ static void speak(reactor_t *self)
     }
 }
 
+/*  When a batch that nobody waits for is written at the latest. */
+static int64_t linger_until_ms(const reactor_t *self)
+{
+    const batch_t *batch = self->batch;
+    if (batch == NULL)
+        return INT64_MAX;
+    bool hurry = batch->urgent || batch->count >= LINGER_REQUESTS || self->stop_signals > 0 ||
+                 core_awaits_commit(self->core);
+    return hurry ? 0 : batch->since_ms + LINGER_MS;
+}
+
 static void hand_over(reactor_t *self)
 {
-    if (self->batch == NULL)
+    if (self->now_ms < linger_until_ms(self))
         return;
     self->outstanding++;
     self->unanswered += self->batch->count;
@@ -458,6 +482,8 @@ static long poll_timeout_ms(const reactor_t *self)
     int64_t until_ms = core_next_deadline(self->core);
     if (self->watchdog.next_ms < until_ms)
         until_ms = self->watchdog.next_ms;
+    if (linger_until_ms(self) < until_ms)
+        until_ms = linger_until_ms(self);
     int64_t wait_ms = until_ms - clock_mono_ms();
     return wait_ms < 0 ? 0 : wait_ms > POLL_MAX_MS ? POLL_MAX_MS : (long)wait_ms;
 }
@@ -602,6 +628,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     reactor_t *self = mem_zalloc(sizeof *self);
     self->config = *config;
     self->identity = *config->identity;
+    self->token_keys = token_keys(self->identity.token_key);
     self->core = core;
     self->store = store;
     self->notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

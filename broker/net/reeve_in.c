@@ -6,7 +6,6 @@
 #include "broker/store/id_hash.h"
 #include "common/json.h"
 #include "common/mem.h"
-#include "common/wire/token.h"
 
 #define TIME_MAX_MS 253402300799999LL /* 9999-12-31: what RFC 3339 can write */
 
@@ -248,16 +247,16 @@ static held_t *take_held(reactor_t *self, peer_entry_t *peer, const wire_message
     *count = 0;
     for (size_t at = 0; wire_next_held(message, &at, &item);) {
         token_t token;
-        if (!token_parse(self->identity.token_key, item.token, &token)) {
+        if (!token_parse(&self->token_keys, item.token, &token)) {
             reactor_refuse(self, REFUSAL_BAD_TOKEN, peer, "held");
             reeve_revoke(self, peer, item.token, REVOKE_STALE);
             continue;
         }
         held = mem_room(held, &capacity, *count, sizeof *held);
-        held[(*count)++] =
-            (held_t){token.seq, token.attempt,
-                     item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms : -1,
-                     item.timeout_ms <= LIMIT_DURATION_MS ? (int64_t)item.timeout_ms : 0};
+        held[(*count)++] = (held_t){
+            token.seq, token.attempt,
+            item.running_ms <= LIMIT_DURATION_MS ? (int64_t)item.running_ms : -1,
+            item.timeout_ms <= LIMIT_DURATION_MS ? (int64_t)item.timeout_ms : 0, token.ephemeral};
     }
     return held;
 }
@@ -353,7 +352,7 @@ static void settle(reactor_t *self, peer_entry_t *peer, uint64_t corr,
                    const wire_settlement_t *item)
 {
     token_t token;
-    if (!token_parse(self->identity.token_key, item->token, &token)) {
+    if (!token_parse(&self->token_keys, item->token, &token)) {
         reactor_refuse(self, REFUSAL_BAD_TOKEN, peer, "settlement");
         reeve_error(self, peer, corr, REEVE_ERR_STALE_ATTEMPT, "not a token of this broker", 0);
         return;
@@ -410,7 +409,7 @@ static void on_attempt(reactor_t *self, peer_entry_t *peer, const wire_message_t
     bool extend = message->command == WIRE_EXTEND;
     if (!is_ready(self, peer))
         return;
-    if (!token_parse(self->identity.token_key, message->token, &token)) {
+    if (!token_parse(&self->token_keys, message->token, &token)) {
         reactor_refuse(self, REFUSAL_BAD_TOKEN, peer, extend ? "extend" : "progress");
         reeve_error(self, peer, 0, REEVE_ERR_STALE_ATTEMPT, "not a token of this broker", 0);
         return;

@@ -2,7 +2,6 @@
     settlements, revocations) is gathered per peer and sent in one message at the end of the turn. */
 
 #include "broker/net/inside.h"
-#include "common/wire/token.h"
 
 /*  A batch is sent early when it has grown to this, or to as many items as a message may have. */
 enum { BATCH_BYTES = 256 << 10 };
@@ -31,20 +30,20 @@ static bool is_full(const outgoing_t *batch)
     return batch->items >= LIMIT_BATCH || batch->buffer.size > BATCH_BYTES;
 }
 
-static void begin_if_empty(outgoing_t *batch, wire_command_t command)
+static bool begin_if_empty(outgoing_t *batch, wire_command_t command)
 {
     if (batch->buffer.size)
-        return;
+        return false;
     wire_begin(&batch->buffer, command);
-    if (command == WIRE_CONFIRM)
-        wire_put_durability(&batch->buffer, WIRE_DURABILITY_FSYNC);
+    return true;
 }
 
 static void end_run(run_t *run, outgoing_t *batch, wire_command_t command)
 {
     if (run->count == 0)
         return;
-    begin_if_empty(batch, command);
+    if (begin_if_empty(batch, command) && command == WIRE_CONFIRM)
+        wire_put_durability(&batch->buffer, run->durability);
     wire_put_range(&batch->buffer, command,
                    &(wire_range_t){run->first, run->count, run->duplicate});
     batch->items++;
@@ -71,19 +70,21 @@ void reeve_flush(reactor_t *self)
     }
 }
 
-/*  Adds a number to a run, or ends the run and starts the next. */
+/*  Adds a run of one number to a run, or ends that and starts the next. A message of confirms has one
+    durability. */
 static void extend_run(reactor_t *self, peer_entry_t *peer, run_t *run, outgoing_t *batch,
-                       wire_command_t command, uint64_t corr, bool duplicate)
+                       wire_command_t command, run_t next)
 {
+    bool alike = run->duplicate == next.duplicate && run->durability == next.durability;
     mark_dirty(self, peer);
-    if (run->count && run->first + run->count == corr && run->duplicate == duplicate) {
+    if (run->count && run->first + run->count == next.first && alike) {
         run->count++;
         return;
     }
     end_run(run, batch, command);
-    if (is_full(batch))
+    if (is_full(batch) || run->durability != next.durability)
         send_batch(self, peer, batch);
-    *run = (run_t){corr, 1, duplicate};
+    *run = next;
 }
 
 void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *message)
@@ -111,8 +112,8 @@ static void put_delivery(reactor_t *self, peer_entry_t *peer, const effect_t *ef
     const record_t *record = effect->deliver.record;
     const task_spec_t *spec = &record->spec;
     char text[TOKEN_TEXT_BYTES];
-    size_t size = token_format(self->identity.token_key,
-                               (token_t){record->seq, effect->deliver.attempt}, text);
+    token_t token = {record->seq, effect->deliver.attempt, effect->deliver.ephemeral};
+    size_t size = token_format(&self->token_keys, token, text);
     begin_if_empty(&peer->deliver, WIRE_DELIVER);
     wire_put_delivery(
         &peer->deliver.buffer,
@@ -151,8 +152,8 @@ void reeve_revoke(reactor_t *self, peer_entry_t *peer, slice_t token, revoke_cau
 static void put_revoked(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
 {
     char text[TOKEN_TEXT_BYTES];
-    size_t size = token_format(self->identity.token_key,
-                               (token_t){effect->revoke.seq, effect->revoke.attempt}, text);
+    token_t token = {effect->revoke.seq, effect->revoke.attempt, effect->revoke.ephemeral};
+    size_t size = token_format(&self->token_keys, token, text);
     reeve_revoke(self, peer, slice(text, size), effect->revoke.cause);
 }
 
@@ -179,12 +180,15 @@ void reeve_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
 {
     switch (effect->kind) {
     case EFFECT_CONFIRM:
-        extend_run(self, peer, &peer->confirm_run, &peer->confirm, WIRE_CONFIRM, effect->corr,
-                   effect->confirm.duplicate);
+        extend_run(self, peer, &peer->confirm_run, &peer->confirm, WIRE_CONFIRM,
+                   (run_t){effect->corr, 1, effect->confirm.duplicate,
+                           effect->confirm.durability == DURABILITY_MEMORY
+                               ? WIRE_DURABILITY_MEMORY
+                               : WIRE_DURABILITY_FSYNC});
         break;
     case EFFECT_SETTLED:
-        extend_run(self, peer, &peer->settled_run, &peer->settled, WIRE_SETTLED, effect->corr,
-                   false);
+        extend_run(self, peer, &peer->settled_run, &peer->settled, WIRE_SETTLED,
+                   (run_t){.first = effect->corr, .count = 1});
         break;
     case EFFECT_DELIVER:
         put_delivery(self, peer, effect);

@@ -38,6 +38,8 @@ typedef struct batch {
     size_t count, capacity;
     uint64_t changes; /* how many of the items are changes */
     size_t bytes;     /* bodies and results in them */
+    bool urgent;      /* somebody waits for one of the items */
+    int64_t since_ms; /* of the first item, by the giver's clock */
     id_update_t *ids; /* for the id filter; NULL mostly; the receiver takes it */
     bool failed;      /* the store failed; nothing of this batch may be believed */
     /* In the last batch of a transaction, else 0: how long it took, and all its changes. */

@@ -2,24 +2,33 @@
 
 #include <inttypes.h>
 #include <sodium.h>
-#include <stdio.h>
+#include <string.h>
 
 _Static_assert(TOKEN_KEY_BYTES == crypto_shorthash_KEYBYTES, "SipHash key size");
 
 enum { MAC_DIGITS = 16 };
 
-static uint64_t mac(const uint8_t *key, token_t token)
+static uint64_t mac(const token_keys_t *keys, token_t token)
 {
     uint8_t message[16], out[crypto_shorthash_BYTES];
     for (int i = 0; i < 8; i++) {
         message[i] = (uint8_t)(token.seq >> (8 * i));
         message[8 + i] = (uint8_t)((uint64_t)token.attempt >> (8 * i));
     }
-    crypto_shorthash(out, message, sizeof message, key);
+    crypto_shorthash(out, message, sizeof message,
+                     token.ephemeral ? keys->ephemeral : keys->lasting);
     uint64_t value = 0;
     for (int i = 0; i < 8; i++)
         value |= (uint64_t)out[i] << (8 * i);
     return value;
+}
+
+token_keys_t token_keys(const uint8_t lasting[TOKEN_KEY_BYTES])
+{
+    token_keys_t keys;
+    memcpy(keys.lasting, lasting, sizeof keys.lasting);
+    randombytes_buf(keys.ephemeral, sizeof keys.ephemeral);
+    return keys;
 }
 
 static size_t put_hex(char *text, uint64_t value, int digits)
@@ -32,13 +41,13 @@ static size_t put_hex(char *text, uint64_t value, int digits)
     return (size_t)digits;
 }
 
-size_t token_format(const uint8_t key[TOKEN_KEY_BYTES], token_t token, char text[TOKEN_TEXT_BYTES])
+size_t token_format(const token_keys_t *keys, token_t token, char text[TOKEN_TEXT_BYTES])
 {
     size_t at = put_hex(text, token.seq, 0);
     text[at++] = '.';
     at += put_hex(text + at, token.attempt, 0);
     text[at++] = '.';
-    at += put_hex(text + at, mac(key, token), MAC_DIGITS);
+    at += put_hex(text + at, mac(keys, token), MAC_DIGITS);
     text[at] = '\0';
     return at;
 }
@@ -70,15 +79,23 @@ static bool get_dot(slice_t text, size_t *at)
     return *at < text.size && text.data[(*at)++] == '.';
 }
 
-bool token_parse(const uint8_t key[TOKEN_KEY_BYTES], slice_t text, token_t *token)
+static bool is_mac(const token_keys_t *keys, token_t token, uint64_t theirs)
+{
+    uint64_t ours = mac(keys, token);
+    return sodium_memcmp(&ours, &theirs, sizeof ours) == 0;
+}
+
+bool token_parse(const token_keys_t *keys, slice_t text, token_t *token)
 {
     size_t at = 0;
     uint64_t seq, attempt, theirs;
     if (!get_number(text, &at, 16, &seq) || !get_dot(text, &at) ||
         !get_number(text, &at, 8, &attempt) || !get_dot(text, &at) ||
-        text.size - at != MAC_DIGITS || !get_hex(text, &at, MAC_DIGITS, &theirs))
+        text.size - at != MAC_DIGITS || !get_hex(text, &at, MAC_DIGITS, &theirs) || at != text.size)
         return false;
-    *token = (token_t){seq, (uint32_t)attempt};
-    uint64_t ours = mac(key, *token);
-    return at == text.size && sodium_memcmp(&ours, &theirs, sizeof ours) == 0;
+    *token = (token_t){seq, (uint32_t)attempt, .ephemeral = false};
+    if (is_mac(keys, *token, theirs))
+        return true;
+    token->ephemeral = true;
+    return is_mac(keys, *token, theirs);
 }

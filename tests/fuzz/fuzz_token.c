@@ -31,13 +31,13 @@ static void edit(text_t *text, chooser_t *chooser)
 }
 
 /*  Whatever is accepted is what its token is written as. */
-static bool check_parse(const uint8_t *key, slice_t text, token_t *token)
+static bool check_parse(const token_keys_t *keys, slice_t text, token_t *token)
 {
     char written[TOKEN_TEXT_BYTES];
     slice_t own = own_copy(text);
-    bool accepted = token_parse(key, own, token);
+    bool accepted = token_parse(keys, own, token);
     if (accepted) {
-        size_t size = token_format(key, *token, written);
+        size_t size = token_format(keys, *token, written);
         CHECK(slice_eq(slice(written, size), text));
     }
     free((void *)own.data);
@@ -47,16 +47,21 @@ static bool check_parse(const uint8_t *key, slice_t text, token_t *token)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     chooser_t chooser = {slice(data, size), 0};
-    uint8_t key[TOKEN_KEY_BYTES];
-    for (size_t i = 0; i < sizeof key; i++)
-        key[i] = choose_byte(&chooser);
-    token_t token = {choose_number(&chooser, 8), (uint32_t)choose_number(&chooser, 4)}, reread;
+    token_keys_t keys;
+    for (size_t i = 0; i < TOKEN_KEY_BYTES; i++) {
+        keys.lasting[i] = choose_byte(&chooser);
+        keys.ephemeral[i] = keys.lasting[i] ^ 0x55;
+    }
+    token_t token = {choose_number(&chooser, 8), (uint32_t)choose_number(&chooser, 4),
+                     keys.lasting[0] % 2 != 0},
+            reread;
 
     char written[TOKEN_TEXT_BYTES];
-    size_t length = token_format(key, token, written);
+    size_t length = token_format(&keys, token, written);
     CHECK(length < TOKEN_TEXT_BYTES && strlen(written) == length);
-    CHECK(check_parse(key, slice(written, length), &reread));
-    CHECK(reread.seq == token.seq && reread.attempt == token.attempt);
+    CHECK(check_parse(&keys, slice(written, length), &reread));
+    CHECK(reread.seq == token.seq && reread.attempt == token.attempt &&
+          reread.ephemeral == token.ephemeral);
 
     text_t text = {.size = length};
     memcpy(text.bytes, written, length);
@@ -69,12 +74,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (choices_left(&chooser))
         edit(&text, &chooser);
     slice_t edited = slice(text.bytes, text.size);
-    if (check_parse(key, edited, &reread) && reread.seq == token.seq &&
-        reread.attempt == token.attempt)
+    if (check_parse(&keys, edited, &reread) && reread.seq == token.seq &&
+        reread.attempt == token.attempt && reread.ephemeral == token.ephemeral)
         CHECK(slice_eq(edited, slice(written, length)));
 
-    /*  Another database's key. */
-    key[0] ^= 1;
-    CHECK(!token_parse(key, slice(written, length), &reread));
+    /*  Another database's keys. */
+    keys.lasting[0] ^= 1;
+    keys.ephemeral[0] ^= 1;
+    CHECK(!token_parse(&keys, slice(written, length), &reread));
     return 0;
 }

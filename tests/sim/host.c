@@ -280,7 +280,8 @@ static policy_t policy_of(const queue_plan_t *plan)
                       .timeout_ms = plan->timeout_ms,
                       .retention_ms = plan->retention_ms,
                       .max_length = plan->max_length,
-                      .max_bytes = plan->max_bytes};
+                      .max_bytes = plan->max_bytes,
+                      .durability = plan->in_memory ? DURABILITY_MEMORY : DURABILITY_FSYNC};
 }
 
 static core_t *make_core(const host_t *self)
@@ -322,6 +323,9 @@ void host_start(host_t *self)
     self->wake_ms = INT64_MAX;
     self->draining = false;
     self->core = make_core(self);
+    memcpy(self->token_keys.lasting, self->store->ops->identity(self->store)->token_key,
+           TOKEN_KEY_BYTES);
+    memset(self->token_keys.ephemeral, (int)self->epoch, TOKEN_KEY_BYTES);
     self->store->ops->recover(self->store, &(store_recovery_t){self, restore_queue, restore_lease});
     self->disk = disk_new(sim, self->store);
     self->up = true;
@@ -341,7 +345,7 @@ static void restart(void *who, uint64_t epoch)
 }
 
 /*  The process is no more; what is left is the store. */
-static void leave(host_t *self)
+static void leave(host_t *self, bool all_written)
 {
     sim_t *sim = self->sim;
     batch_destroy(&self->batch);
@@ -353,7 +357,7 @@ static void leave(host_t *self)
     self->up = false;
     network_cut_all(sim->network);
     look_at_clocks(self);
-    oracle_sees_stop(sim->oracle);
+    oracle_sees_stop(sim->oracle, all_written);
     host_audit(self);
     if (!sim->over)
         sim_after(sim, dice_between(&sim->dice, 0, sim->plan.down_max_ms), restart, self,
@@ -367,7 +371,7 @@ void host_kill(host_t *self)
     sim_tell(self->sim, "the broker is killed");
     self->sim->counts.crashes++;
     disk_kill(&self->disk);
-    leave(self);
+    leave(self, false);
 }
 
 void host_store_failed(host_t *self, bool written)
@@ -376,7 +380,7 @@ void host_store_failed(host_t *self, bool written)
              written ? " after it was written" : "");
     self->sim->counts.crashes++;
     disk_kill(&self->disk);
-    leave(self);
+    leave(self, false);
 }
 
 void host_stop(host_t *self)
@@ -385,9 +389,10 @@ void host_stop(host_t *self)
         return;
     sim_tell(self->sim, "the broker stops");
     self->sim->counts.restarts++;
+    bool all_written = core_quiet(self->core) && disk_idle(self->disk);
     core_each_worker(self->core, say_bye, self);
     disk_stop(&self->disk);
-    leave(self);
+    leave(self, all_written);
 }
 
 void host_drain(host_t *self)

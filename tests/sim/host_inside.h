@@ -8,6 +8,7 @@
 
 #include "broker/core/core.h"
 #include "broker/store/store.h"
+#include "common/wire/token.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/host.h"
 
@@ -44,6 +45,7 @@ struct host {
     batch_t *batch;
     bool up, draining, disk_low;
     uint64_t epoch, committed, minted;
+    token_keys_t token_keys;
     int64_t wake_ms; /* the next turn that is arranged */
     int64_t stop_ms;
     known_id_t *ids;

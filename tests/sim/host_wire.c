@@ -10,14 +10,9 @@
 
 enum { STRAYS_MAX = 8 };
 
-static const uint8_t *key_of_tokens(const host_t *self)
-{
-    return self->store->ops->identity(self->store)->token_key;
-}
-
 static bool parse(const host_t *self, const char *text, token_t *token)
 {
-    return token_parse(key_of_tokens(self), slice_str(text), token);
+    return token_parse(&self->token_keys, slice_str(text), token);
 }
 
 static void say(host_t *self, const host_peer_t *peer, message_t message)
@@ -99,6 +94,7 @@ static size_t take_held(const host_t *self, const message_t *message, held_t *he
         if (parse(self, message->held[i].token, &token))
             held[count++] = (held_t){.seq = token.seq,
                                      .attempt = token.attempt,
+                                     .ephemeral = token.ephemeral,
                                      .running_ms = message->held[i].running_ms};
     return count;
 }
@@ -328,9 +324,9 @@ static void put(char *to, size_t size, slice_t from)
     snprintf(to, size, "%.*s", SLICE_ARG(from));
 }
 
-static void put_token(const host_t *self, uint64_t seq, uint32_t attempt, message_t *message)
+static void put_token(const host_t *self, token_t token, message_t *message)
 {
-    token_format(key_of_tokens(self), (token_t){seq, attempt}, message->token);
+    token_format(&self->token_keys, token, message->token);
 }
 
 static void deliver(host_t *self, const host_peer_t *peer, const effect_t *effect)
@@ -350,7 +346,8 @@ static void deliver(host_t *self, const host_peer_t *peer, const effect_t *effec
     put(message.content.queue, sizeof message.content.queue, record->spec.queue);
     put(message.content.name, sizeof message.content.name, record->spec.task_name);
     put(message.content.body, sizeof message.content.body, record->spec.body);
-    put_token(self, record->seq, effect->deliver.attempt, &message);
+    put_token(self, (token_t){record->seq, effect->deliver.attempt, effect->deliver.ephemeral},
+              &message);
     self->sim->counts.deliveries++;
     say(self, peer, message);
 }
@@ -375,7 +372,8 @@ static void revoke(host_t *self, const host_peer_t *peer, const effect_t *effect
 {
     message_t message = {
         .kind = MSG_REVOKE, .cause = effect->revoke.cause, .attempt = effect->revoke.attempt};
-    put_token(self, effect->revoke.seq, effect->revoke.attempt, &message);
+    put_token(self, (token_t){effect->revoke.seq, effect->revoke.attempt, effect->revoke.ephemeral},
+              &message);
     say(self, peer, message);
 }
 

@@ -114,8 +114,26 @@ bool may_be_gone(const oracle_t *self, const ledger_task_t *task)
            self->max_wall_ms >= task->end_wall_ms + queue_of(self, task)->retention_ms;
 }
 
+bool may_be_in_memory(const oracle_t *self, const ledger_task_t *task)
+{
+    for (unsigned i = 0; i < task->version_count; i++)
+        if (plan_queue(&self->plan, task->versions[i].content.queue)->in_memory)
+            return true;
+    return false;
+}
+
+bool is_blurred(const oracle_t *self, const ledger_task_t *task)
+{
+    return may_be_in_memory(self, task) && (task->redrive_heard || may_be_gone(self, task));
+}
+
 void begin_life(ledger_task_t *task)
 {
+    lease_t **end = &task->latest;
+    while (*end)
+        end = &(*end)->earlier;
+    *end = task->former;
+    task->former = task->latest;
     task->exists = task->end_told = task->said_ended = false;
     task->certain = NULL;
     task->seq = 0;

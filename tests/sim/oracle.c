@@ -57,13 +57,27 @@ void oracle_loses(oracle_t *self, uint64_t handle)
     peer_leaves(self, peer_of(self, handle), true);
 }
 
-void oracle_sees_stop(oracle_t *self)
+/*  What was said of a task in memory may have been lost with the broker; its lease has been. */
+static void lose_memory(oracle_t *self, bool all_written)
+{
+    for (lease_t *lease = self->leases; lease; lease = lease->hh.next)
+        if (lease->in_memory) {
+            lease->revoked = true;
+            lease->orphan_until_ms = 0;
+        }
+    for (ledger_task_t *task = self->tasks; task; task = task->hh.next)
+        if (may_be_in_memory(self, task) && !all_written)
+            begin_life(task);
+}
+
+void oracle_sees_stop(oracle_t *self, bool all_written)
 {
     for (lease_t *lease = self->leases; lease; lease = lease->hh.next)
         if (self->now_ms >= lease->orphan_until_ms)
             lease->orphan_until_ms = 0;
     for (ledger_peer_t *peer = self->peers; peer; peer = peer->hh.next)
         peer_leaves(self, peer, true);
+    lose_memory(self, all_written);
     self->drain_since_ms = INT64_MAX;
 }
 
@@ -197,7 +211,8 @@ static void say_new(oracle_t *self, const asked_t *asked)
         oracle_break(self, RULE_LIMITS, "%s was admitted to a full disk", task->id);
     if (asked->first_ms >= self->drain_since_ms)
         oracle_break(self, RULE_LIMITS, "%s was admitted by a draining broker", task->id);
-    begin_life(task);
+    if (!is_blurred(self, task))
+        begin_life(task);
 }
 
 static void say_again(oracle_t *self, const asked_t *asked)
@@ -208,7 +223,7 @@ static void say_again(oracle_t *self, const asked_t *asked)
         oracle_break(self, RULE_CONFLICT, "%s was confirmed with other content", task->id);
     if (task->heard < 2)
         oracle_break(self, RULE_ONCE, "%s is called a duplicate and is none", task->id);
-    if (other)
+    if (other && !is_blurred(self, task))
         begin_life(task);
 }
 
@@ -220,6 +235,8 @@ static void say_confirm(oracle_t *self, asked_t *asked, const message_t *message
         say_again(self, asked);
     else
         say_new(self, asked);
+    if (is_blurred(self, asked->task))
+        return;
     asked->task->certain = asked->version;
     asked->task->exists = true;
 }
@@ -245,7 +262,7 @@ static void say_unknown(oracle_t *self, asked_t *asked)
 static void say_wrong_state(oracle_t *self, const asked_t *asked)
 {
     demand_known(self, asked, "wrong_state");
-    if (asked->kind == MSG_CANCEL)
+    if (asked->kind == MSG_CANCEL && !is_blurred(self, asked->task))
         asked->task->said_ended = true;
 }
 
@@ -283,13 +300,22 @@ static void say_error(oracle_t *self, uint64_t peer, const message_t *message)
     }
 }
 
+static bool was_reported(const lease_t *lease, const char *result)
+{
+    for (unsigned i = 0; lease && i < lease->heard_count; i++)
+        if (lease->heard[i].word == SAYS_SUCCESS && strcmp(lease->heard[i].result, result) == 0)
+            return true;
+    return false;
+}
+
 /*  A success is what a worker said of the attempt that the outcome names. */
 static void demand_result(oracle_t *self, const ledger_task_t *task, const message_t *message)
 {
-    const lease_t *lease = lease_of_attempt(task, message->attempts);
-    for (unsigned i = 0; lease && i < lease->heard_count; i++)
-        if (lease->heard[i].word == SAYS_SUCCESS &&
-            strcmp(lease->heard[i].result, message->result) == 0)
+    if (was_reported(lease_of_attempt(task, message->attempts), message->result))
+        return;
+    for (const lease_t *lease = task->former; lease; lease = lease->earlier)
+        if (may_be_in_memory(self, task) && lease->attempt == message->attempts &&
+            was_reported(lease, message->result))
             return;
     oracle_break(self, RULE_TRUE_END, "%s: nobody reported '%s' for attempt %u", task->id,
                  message->result, message->attempts);

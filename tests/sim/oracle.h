@@ -83,7 +83,8 @@ void oracle_hears(oracle_t *self, uint64_t peer, const message_t *message);
 void oracle_says(oracle_t *self, uint64_t peer, const message_t *message);
 /*  The broker found a connection lost. */
 void oracle_loses(oracle_t *self, uint64_t peer);
-void oracle_sees_stop(oracle_t *self);
+/*  `all_written`: in order, with nothing left to write. */
+void oracle_sees_stop(oracle_t *self, bool all_written);
 void oracle_sees_start(oracle_t *self);
 void oracle_sees_disk(oracle_t *self, bool low);
 void oracle_sees_drain(oracle_t *self);

@@ -25,6 +25,7 @@ struct lease {
     char token[TOKEN_SIZE];
     ledger_task_t *task;
     unsigned attempt;
+    bool in_memory;  /* the task's queue is */
     uint64_t holder; /* 0: nobody, or nobody knows */
     char worker[24]; /* empty: not known for certain */
     bool over;       /* holds no credit any more */
@@ -60,6 +61,7 @@ struct ledger_task {
     int64_t backoff_min_ms;
     bool cancel_heard, forget_heard, purge_heard, redrive_heard;
     int64_t end_wall_ms; /* the earliest moment at which it can have ended */
+    lease_t *former;     /* of earlier lives */
     /* this life */
     bool exists;              /* something was said that makes it certain */
     const version_t *certain; /* which version it is; NULL: not known */
@@ -124,6 +126,11 @@ const version_t *version_of(const ledger_task_t *task, const content_t *content)
 const queue_plan_t *queue_of(const oracle_t *self, const ledger_task_t *task);
 /*  Whether the task may have been removed: purged, forgotten, or its retention is over. */
 bool may_be_gone(const oracle_t *self, const ledger_task_t *task);
+/*  Whether one of its versions goes to a queue in memory: which one is stored is not always certain. */
+bool may_be_in_memory(const oracle_t *self, const ledger_task_t *task);
+/*  Answers about a task in memory may overtake each other: of one that may have been removed or
+    redriven it is not certain what they tell of. */
+bool is_blurred(const oracle_t *self, const ledger_task_t *task);
 /*  What was known of this life is over with it. */
 void begin_life(ledger_task_t *task);
 void may_have_ended(ledger_task_t *task, int64_t wall_ms);

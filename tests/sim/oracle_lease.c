@@ -279,6 +279,8 @@ void say_stale(oracle_t *self, asked_t *asked)
 /*  The end of a life is told once; a dead letter may be redriven. */
 void tell_end(oracle_t *self, ledger_task_t *task, reeve_state_t state, const char *result)
 {
+    if (is_blurred(self, task))
+        return;
     bool contradicts = task->end_told && task->end != state &&
                        !(task->end == REEVE_STATE_FAILED && task->redrive_heard);
     if (contradicts && !may_be_gone(self, task))
@@ -293,9 +295,21 @@ void tell_end(oracle_t *self, ledger_task_t *task, reeve_state_t state, const ch
 
 /* ---- deliveries ----------------------------------------------------------------------------- */
 
+static unsigned long long seq_of(const message_t *message)
+{
+    return strtoull(message->token, NULL, 16);
+}
+
+/*  A later life of a task in memory has overtaken it. */
+static bool is_of_former_life(const oracle_t *self, const ledger_task_t *task,
+                              const message_t *message)
+{
+    return is_blurred(self, task) && seq_of(message) < task->seq;
+}
+
 static void demand_fitting_life(oracle_t *self, ledger_task_t *task, const message_t *message)
 {
-    unsigned long long seq = strtoull(message->token, NULL, 16);
+    unsigned long long seq = seq_of(message);
     if (task->seq && seq < task->seq)
         oracle_break(self, RULE_ONCE, "an earlier life of %s runs again", task->id);
     if (task->seq && seq > task->seq) {
@@ -413,6 +427,7 @@ static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *
     memcpy(lease->token, message->token, sizeof lease->token);
     lease->task = task;
     lease->attempt = message->attempt;
+    lease->in_memory = plan_queue(&self->plan, message->content.queue)->in_memory;
     lease->holder = peer->handle;
     if (!peer->former_name[0])
         memcpy(lease->worker, peer->name, sizeof lease->worker);
@@ -431,6 +446,18 @@ static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *
     HASH_ADD_STR(self->leases, token, lease);
 }
 
+static void add_former_lease(oracle_t *self, ledger_task_t *task, const message_t *message)
+{
+    lease_t *lease = mem_zalloc(sizeof *lease);
+    memcpy(lease->token, message->token, sizeof lease->token);
+    lease->task = task;
+    lease->attempt = message->attempt;
+    lease->over = true;
+    lease->earlier = task->former;
+    task->former = lease;
+    HASH_ADD_STR(self->leases, token, lease);
+}
+
 void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message)
 {
     ledger_task_t *task = ledger_find(self, message->id);
@@ -439,6 +466,10 @@ void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message)
     if (lease_find(self, message->token))
         oracle_break(self, RULE_ASCENDING, "%s: attempt %u was given out twice", task->id,
                      message->attempt);
+    if (is_of_former_life(self, task, message)) {
+        add_former_lease(self, task, message);
+        return;
+    }
     demand_fitting_life(self, task, message);
     demand_content(self, task, message);
     demand_no_end(self, task, message);

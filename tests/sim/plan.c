@@ -25,6 +25,7 @@ static void draw_queues(plan_t *self, dice_t *dice)
         queue->retention_ms = dice_chance(dice, 500) ? dice_between(dice, 100, 20000) : 3600 * 1000;
         queue->max_length = dice_chance(dice, 250) ? (unsigned)dice_between(dice, 2, 15) : 0;
         queue->max_bytes = dice_chance(dice, 200) ? (unsigned)dice_between(dice, 60, 600) : 0;
+        queue->in_memory = dice_chance(dice, 200);
     }
 }
 

@@ -15,6 +15,7 @@ typedef struct queue_plan {
     unsigned max_retries, max_deaths;
     int64_t backoff_ms, backoff_max_ms, timeout_ms, retention_ms;
     unsigned max_length, max_bytes; /* 0: no limit */
+    bool in_memory;                 /* its durability */
 } queue_plan_t;
 
 typedef struct plan {

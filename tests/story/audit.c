@@ -18,6 +18,7 @@ struct fact {
     uint32_t queue_id;
     size_t body_size;
     char *id;
+    bool in_memory; /* its changes may be told at once */
     reeve_state_t state;
     uint32_t attempts, left_attempt, told_attempt; /* told: the last that was delivered */
     uint64_t admitted, delivered, left, ended;
@@ -142,15 +143,17 @@ void audit_change(world_t *self, const change_t *change)
     }
     if (reeve_state_is_final(change->to) && fact->ended == 0)
         fact->ended = self->changes;
+    fact->in_memory = change->may_wait;
     fact->state = change->to;
     fact->attempts = change->tries.attempts;
 }
 
-static void check_durable(const world_t *self, uint64_t change, const char *what, const char *id)
+static void check_durable(const world_t *self, const fact_t *fact, uint64_t change,
+                          const char *what)
 {
-    if (change > self->durable)
-        fail_msg("%s of %s was told before it was durable (change %llu, durable %llu)", what, id,
-                 (unsigned long long)change, (unsigned long long)self->durable);
+    if (change > self->durable && !fact->in_memory)
+        fail_msg("%s of %s was told before it was durable (change %llu, durable %llu)", what,
+                 fact->id, (unsigned long long)change, (unsigned long long)self->durable);
 }
 
 static void check_delivery(world_t *self, const effect_t *effect)
@@ -160,7 +163,7 @@ static void check_delivery(world_t *self, const effect_t *effect)
         fail_msg("attempt %u of %s was delivered before", effect->deliver.attempt, fact->id);
     fact->told_attempt = effect->deliver.attempt;
     if (fact->attempts == effect->deliver.attempt)
-        check_durable(self, fact->delivered, "a delivery", fact->id);
+        check_durable(self, fact, fact->delivered, "a delivery");
     connection_t *connection = &self->connections[effect->peer - 1];
     self->deliveries =
         mem_realloc(self->deliveries, (self->delivery_count + 1) * sizeof *self->deliveries);
@@ -182,7 +185,7 @@ static void check_confirm(const world_t *self, const char *id)
     for (const fact_t *fact = self->by_seq; fact; fact = fact->by_seq.next)
         if (fact->admitted <= self->durable && strcmp(fact->id, id) == 0)
             return;
-    check_durable(self, newest->admitted, "a confirm", id);
+    check_durable(self, newest, newest->admitted, "a confirm");
 }
 
 void audit_message(world_t *self, const effect_t *effect)
@@ -199,12 +202,12 @@ void audit_message(world_t *self, const effect_t *effect)
     case EFFECT_REPLY:
         fact = fact_of(self, effect->outcome.record->seq);
         if (!effect->outcome.partial)
-            check_durable(self, fact->ended, "the end", fact->id);
+            check_durable(self, fact, fact->ended, "the end");
         break;
     case EFFECT_REVOKE:
         fact = fact_of(self, effect->revoke.seq);
         if (fact && fact->left_attempt == effect->revoke.attempt)
-            check_durable(self, fact->left, "the end of an attempt", fact->id);
+            check_durable(self, fact, fact->left, "the end of an attempt");
         world_let_go(self, effect->peer, effect->revoke.seq, effect->revoke.attempt);
         break;
     case EFFECT_HEARTBEAT:
@@ -304,6 +307,8 @@ void audit_crash(world_t *self)
         if (stored) {
             fact->state = page.items[0].state;
             fact->attempts = page.items[0].tries.attempts;
+            if (fact->in_memory)
+                fact->told_attempt = fact->attempts;
         }
         page_fini(&page);
         if (!stored && fact->admitted > self->durable) {

@@ -56,8 +56,9 @@ static bool describe_message(const world_t *self, const effect_t *effect, char *
     const char *peer = peer_name(self, effect->peer), *label = label_of(self, effect->corr);
     switch (effect->kind) {
     case EFFECT_CONFIRM:
-        snprintf(line, size, "%s confirm %s%s", peer, label,
-                 effect->confirm.duplicate ? " again" : "");
+        snprintf(line, size, "%s confirm %s%s%s", peer, label,
+                 effect->confirm.duplicate ? " again" : "",
+                 effect->confirm.durability == DURABILITY_MEMORY ? " memory" : "");
         return true;
     case EFFECT_REFUSE:
         describe_refusal(self, effect, line, size);
@@ -77,15 +78,17 @@ static bool describe_message(const world_t *self, const effect_t *effect, char *
                  (unsigned long long)effect->done.count, reeve_state_name(effect->done.state));
         return true;
     case EFFECT_DELIVER:
-        snprintf(line, size, "%s deliver %.*s #%u", peer,
-                 SLICE_ARG(effect->deliver.record->spec.id), effect->deliver.attempt);
+        snprintf(line, size, "%s deliver %.*s #%u%s", peer,
+                 SLICE_ARG(effect->deliver.record->spec.id), effect->deliver.attempt,
+                 effect->deliver.ephemeral ? " ephemeral" : "");
         return true;
     case EFFECT_SETTLED:
         snprintf(line, size, "%s settled %s", peer, label);
         return true;
     case EFFECT_REVOKE:
-        snprintf(line, size, "%s revoke %s #%u %s", peer, world_id(self, effect->revoke.seq),
-                 effect->revoke.attempt, cause_name(effect->revoke.cause));
+        snprintf(line, size, "%s revoke %s #%u %s%s", peer, world_id(self, effect->revoke.seq),
+                 effect->revoke.attempt, cause_name(effect->revoke.cause),
+                 effect->revoke.ephemeral ? " ephemeral" : "");
         return true;
     case EFFECT_DISCONNECT:
         snprintf(line, size, "%s disconnect", peer);

@@ -151,7 +151,8 @@ void world_gone(world_t *self, const char *peer);
       client confirm a | client confirm a again | client refuse a queue_full retry-after=1000
       client outcome a success | client partial a <data> | reply to <reply_to>: a success
       client done a count=1 was=queued | w deliver a #1 | w settled a#1 | w revoke a #1 stale
-      w refuse a#1 stale_attempt | w disconnect */
+      w refuse a#1 stale_attempt | w disconnect
+    A queue in memory: client confirm a memory | w deliver a #1 ephemeral */
 #define EXPECT(self, ...)                                                                          \
     world_expect(self, __FILE__, __LINE__, (const char *const[]){__VA_ARGS__, NULL})
 #define EXPECT_SILENCE(self) world_expect(self, __FILE__, __LINE__, (const char *const[]){NULL})

@@ -108,8 +108,9 @@ class Program:
 class Broker:
     """reeve-broker on an ipc and a tcp endpoint, which it keeps when started again."""
 
-    def __init__(self, directory, config=None, defaults=None, db=None, prefix=()):
+    def __init__(self, directory, config=None, defaults=None, db=None, prefix=(), queues=None):
         self.directory = Path(directory)
+        self.queues = queues or {}
         self.db = db or self.directory / "reeve.db"
         self.prefix = prefix  # a command that runs the broker, such as nsenter
         self.ipc = f"ipc://{self.directory}/broker"
@@ -138,6 +139,8 @@ class Broker:
                 *self.config.items(),
             ],
         ) + section("defaults", self.defaults.items())
+        for name, items in self.queues.items():
+            lines += ["queues", *("    " + line for line in section(name, items.items()))]
         path = self.directory / "broker.zpl"
         path.write_text("\n".join(lines) + "\n")
         return path

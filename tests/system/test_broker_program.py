@@ -116,6 +116,7 @@ class Configuration(ProgramTest):
                 ("max-length", "0"),
                 ("max-bytes", "0"),
                 ("log-every", "1"),
+                ("durability", "fsync"),
             ],
         )
         self.assertEqual(list(self.home.iterdir()), [])
@@ -186,6 +187,7 @@ class Configuration(ProgramTest):
             ("broker\n    heartbeat = 10\n", "expected a duration such as 10s, 50ms to 1m00s"),
             ("broker\n    max-queues = 0\n", "expected a number from 1 to 100000"),
             ("broker\n    disk-reserve = lots\n", "expected a size such as 64M"),
+            ("defaults\n    durability = disk\n", "expected fsync or memory"),
             ('broker\n    bind = "nowhere"\n', 'broker/bind: bad value "nowhere"'),
             ("queues\n    email\n        timeout = soon\n", "queues/email/timeout"),
             ("broker\n  db = x\n", "line 2: indent 4 spaces at once"),
