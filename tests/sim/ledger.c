@@ -149,6 +149,7 @@ ledger_peer_t *peer_of(oracle_t *self, uint64_t handle)
     if (peer == NULL) {
         peer = mem_zalloc(sizeof *peer);
         peer->handle = handle;
+        peer->lost_ms = INT64_MIN / 2;
         HASH_ADD(hh, self->peers, handle, sizeof peer->handle, peer);
     }
     return peer;

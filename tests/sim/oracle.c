@@ -54,7 +54,9 @@ void oracle_time(oracle_t *self, int64_t now_ms, int64_t wall_ms)
 
 void oracle_loses(oracle_t *self, uint64_t handle)
 {
-    peer_leaves(self, peer_of(self, handle), true);
+    ledger_peer_t *peer = peer_of(self, handle);
+    peer_leaves(self, peer, true);
+    peer->lost_ms = self->now_ms;
 }
 
 /*  What was said of a task in memory may have been lost with the broker; its lease has been. */

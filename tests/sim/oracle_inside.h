@@ -101,7 +101,7 @@ typedef struct ledger_peer {
     char name[24], former_name[24];
     char queues[QUEUES_MAX][8];
     unsigned queue_count, prefetch, prefetch_before;
-    int64_t heard_ms, ready_ms, prefetch_ms;
+    int64_t heard_ms, ready_ms, prefetch_ms, lost_ms;
     UT_hash_handle hh;
 } ledger_peer_t;
 

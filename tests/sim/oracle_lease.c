@@ -436,8 +436,10 @@ static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *
     lease->timeout_at_ms = timeout_at_ms;
     /* A busy Majordomo worker is not judged by its silence. */
     int64_t alive_ms = peer->heard_ms < start_ms ? peer->heard_ms : start_ms;
-    /* A READY heard since the decision may have released it: what is told is old then. */
-    lease->over = !mdp && self->now_ms - peer->ready_ms <= self->doubt_ms;
+    /* A READY heard since the decision may have released it, and so may a loss of the connection, though
+       it came again: what is told is old then. */
+    lease->over = (!mdp && self->now_ms - peer->ready_ms <= self->doubt_ms) ||
+                  self->now_ms - peer->lost_ms <= self->doubt_ms;
     if (!lease->over)
         lease->sure_until_ms = mdp ? timeout_at_ms : alive_ms + self->plan.liveness_ms;
     lease->adopted_ms = INT64_MIN / 2;
