@@ -5,7 +5,7 @@ from statistics import median
 
 import servers
 
-TITLES = {one.name: one.title for one in [*servers.ALL, servers.BareMdp]}
+TITLES = {one.name: one.title for one in [*servers.ALL, servers.ReeveMemory, servers.BareMdp]}
 DURABILITY = {one.name: one.durability for one in servers.ALL}
 
 
@@ -288,6 +288,8 @@ def targets(results):
         got = ratio(results, "mdp", kind, per_s, "reeve", "bare-mdp")
         bound = 0.4 if kind.startswith("100 ") else None
         yield f"Majordomo, persisted, {kind}, of bare", got, bound, True
+        got = ratio(results, "mdp", kind, per_s, "reeve-memory", "bare-mdp")
+        yield f"Majordomo, queue durability `memory`, {kind}, of bare", got, 0.8, True
     bare = ratio(results, "spawn", "true", per_s, "reeve", "bare")
     yield "reeve-worker of a bare spawn loop", bare, 0.8, True
 

@@ -210,6 +210,16 @@ class Reeve(Server):
         return {"tasks": count, "tasks_per_s": count / took_s}
 
 
+class ReeveMemory(Reeve):
+    name, title, durability = "reeve-memory", "Reeve, queue durability `memory`", "memory"
+
+    def start(self):
+        file = self.dir / "memory.conf"
+        file.write_text('defaults\n    durability = "memory"\n')
+        self.more = ("--config", file)
+        super().start()
+
+
 class BareMdp(Reeve):
     """Not in the comparison of queues: it speaks only Majordomo and keeps nothing."""
 
