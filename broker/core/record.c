@@ -22,6 +22,7 @@ record_t *record_new(const task_spec_t *spec, uint64_t seq, uint32_t queue_id)
     record->queue_id = queue_id;
     record->seq = seq;
     record->spec = *spec;
+    record->untraced = false;
     uint8_t *at = record->bytes;
     take(&record->spec.id, &at);
     take(&record->spec.queue, &at);

@@ -27,6 +27,7 @@ typedef struct record {
     uint32_t queue_id;
     uint64_t seq;
     task_spec_t spec; /* slices into bytes */
+    bool untraced;    /* the log has looked: the body names no trace. The reactor's, like refs */
     uint8_t bytes[];
 } record_t;
 

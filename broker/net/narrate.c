@@ -23,14 +23,24 @@ static void add_text(line_t *line, const char *name, slice_t text)
         add(line, F_SLICE(name, text));
 }
 
-static void begin(line_t *line, const record_t *record)
+/*  A task has several lines, and its body may have left the caches between them. */
+static bool find_trace(record_t *record, char trace_id[TRACE_ID_SIZE])
+{
+    if (record->untraced)
+        return false;
+    record->untraced =
+        record->spec.body_kind != WIRE_BODY_JSON || !trace_id_of(record->spec.body, trace_id);
+    return !record->untraced;
+}
+
+static void begin(line_t *line, record_t *record)
 {
     const task_spec_t *spec = &record->spec;
     line->log.count = 0;
     add(line, F_SLICE("task_id", spec->id));
     add(line, F_SLICE("task_name", spec->task_name));
     add(line, F_SLICE("queue", spec->queue));
-    if (spec->body_kind == WIRE_BODY_JSON && trace_id_of(spec->body, line->trace_id))
+    if (find_trace(record, line->trace_id))
         add(line, F_STR("trace_id", line->trace_id));
 }
 
