@@ -55,7 +55,7 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int open_store(broker_t *self)
+static int open_database(broker_t *self)
 {
     char problem[600];
     switch (sqlite_store_open(self->config->db, &self->store, problem, sizeof problem)) {
@@ -72,6 +72,20 @@ static int open_store(broker_t *self)
         break;
     }
     return complain("store_cannot_open", problem, EX_CANTCREAT);
+}
+
+static int open_store(broker_t *self)
+{
+    size_t released;
+    int status = open_database(self);
+    if (status != EX_OK || (!self->config->restored && !sqlite_store_is_moved(self->store)))
+        return status;
+    if (sqlite_store_restored(self->store, clock_wall_ms(), &released) != STORE_OK)
+        return complain("store_failed", self->store->ops->error(self->store), EX_IOERR);
+    log_event(LOG_WARN, "restored", F_STR("db", self->config->db),
+              F_INT("released", (int64_t)released));
+    self->store->ops->close(&self->store);
+    return open_database(self);
 }
 
 static void restore_queue(const stored_queue_t *queue, void *arg)

@@ -444,6 +444,11 @@ static const char help[] =
     "  --log-format text|json\n"
     "  --log-level LEVEL      debug, info, warn or error (default info)\n"
     "  --log-to WHERE         stderr, journal or a file, opened again on SIGHUP (default stderr)\n"
+    "  --restored             the database was restored from a backup: release what it has leased, "
+    "and\n"
+    "                         refuse what workers hold since; noticed by itself where FILE.lock "
+    "was\n"
+    "                         not restored with it\n"
     "  --check-config         print what was understood and exit\n"
     "  --help, --version\n"
     "\n"
@@ -454,17 +459,12 @@ static const char help[] =
     "75 another broker has the database; 78 bad configuration.\n";
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"bind", required_argument, NULL, 'b'},
-    {"db", required_argument, NULL, 'd'},
-    {"http", required_argument, NULL, 'w'},
-    {"log-format", required_argument, NULL, 'f'},
-    {"log-level", required_argument, NULL, 'l'},
-    {"log-to", required_argument, NULL, 'o'},
-    {"check-config", no_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, 'c'},     {"bind", required_argument, NULL, 'b'},
+    {"db", required_argument, NULL, 'd'},         {"http", required_argument, NULL, 'w'},
+    {"log-format", required_argument, NULL, 'f'}, {"log-level", required_argument, NULL, 'l'},
+    {"log-to", required_argument, NULL, 'o'},     {"restored", no_argument, NULL, 'r'},
+    {"check-config", no_argument, NULL, 'C'},     {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0},
 };
 
 /*  The first pass: what decides what else is read. */
@@ -482,6 +482,9 @@ static config_result_t read_early_flags(config_t *self, int argc, char **argv, c
             break;
         case 'C':
             self->check_only = true;
+            break;
+        case 'r':
+            self->restored = true;
             break;
         case 'h':
             fputs(help, stdout);

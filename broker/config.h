@@ -23,7 +23,7 @@ typedef struct config {
     policy_t defaults;
     named_policy_t *queues;
     size_t queue_count;
-    bool check_only;
+    bool check_only, restored;
 } config_t;
 
 /*  What config_load found. */

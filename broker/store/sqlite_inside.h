@@ -120,6 +120,7 @@ typedef struct sqlite_store {
     leases_t *leases;
     id_index_t *ids;
     size_t added; /* tasks in this transaction */
+    bool moved;   /* see sqlite_store_is_moved */
     bool giving_back, checkpoint_due;
     checkpointer_t *checkpointer; /* NULL: SQLite makes checkpoints within commits */
     int wal_pages;                /* after the last commit; with a checkpointer */
@@ -166,6 +167,10 @@ int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);
 int sqlite_write_leaving(sqlite_store_t *self);
 /*  Removes the tasks of these numbers, which have ended, with all that is kept of them. */
 int sqlite_remove(sqlite_store_t *self, uint64_t first, uint64_t last);
+
+/*  sqlite_open.c */
+int sqlite_put_meta(sqlite_store_t *self, const char *key, slice_t blob, int64_t number);
+int sqlite_name_lock(sqlite_store_t *self);
 
 /*  sqlite.c */
 sqlite_store_t *sqlite_new(void);

@@ -60,7 +60,7 @@ static int migrate(sqlite_store_t *self)
     return STORE_OK;
 }
 
-static int put_meta(sqlite_store_t *self, const char *key, slice_t blob, int64_t number)
+int sqlite_put_meta(sqlite_store_t *self, const char *key, slice_t blob, int64_t number)
 {
     bind_text(self, ST_PUT_META, 1, slice_str(key));
     if (blob.data)
@@ -100,11 +100,11 @@ static int make_identity(sqlite_store_t *self)
     uuid7_next(&generator, clock_wall_ms(), identity->broker_id);
     randombytes_buf(identity->token_key, sizeof identity->token_key);
     randombytes_buf(&identity->id_seed, sizeof identity->id_seed);
-    if (put_meta(self, "broker_id", slice(identity->broker_id, 37), 0) != STORE_OK ||
-        put_meta(self, "token_key", slice(identity->token_key, 16), 0) != STORE_OK ||
-        put_meta(self, "id_seed", slice(&identity->id_seed, 8), 0) != STORE_OK ||
-        put_meta(self, "epoch", (slice_t){0}, 0) != STORE_OK ||
-        put_meta(self, "next_seq", (slice_t){0}, 1) != STORE_OK)
+    if (sqlite_put_meta(self, "broker_id", slice(identity->broker_id, 37), 0) != STORE_OK ||
+        sqlite_put_meta(self, "token_key", slice(identity->token_key, 16), 0) != STORE_OK ||
+        sqlite_put_meta(self, "id_seed", slice(&identity->id_seed, 8), 0) != STORE_OK ||
+        sqlite_put_meta(self, "epoch", (slice_t){0}, 0) != STORE_OK ||
+        sqlite_put_meta(self, "next_seq", (slice_t){0}, 1) != STORE_OK)
         return STORE_FAILED;
     return STORE_OK;
 }
@@ -132,7 +132,7 @@ static int identify(sqlite_store_t *self)
         get_meta(self, "next_seq", NULL, 0, &next_seq) != STORE_OK ||
         query(self, "SELECT ifnull(max(id), 0) + 1 FROM queue", &next_queue_id) != STORE_OK ||
         query(self, "SELECT ifnull(max(number), 0) + 1 FROM sweep", &sweep_number) != STORE_OK ||
-        put_meta(self, "epoch", (slice_t){0}, epoch + 1) != STORE_OK)
+        sqlite_put_meta(self, "epoch", (slice_t){0}, epoch + 1) != STORE_OK)
         return STORE_FAILED;
     identity->epoch = (uint64_t)epoch + 1;
     identity->next_seq = (uint64_t)next_seq;
@@ -140,6 +140,32 @@ static int identify(sqlite_store_t *self)
     self->reserved_seq = (uint64_t)next_seq;
     self->sweep_number = (uint64_t)sweep_number;
     return sqlite_run(self, ST_COMMIT);
+}
+
+/*  The lock file has the database's name in it, so that one from elsewhere is noticed. */
+int sqlite_name_lock(sqlite_store_t *self)
+{
+    const char *name = self->identity.broker_id;
+    if (pwrite(self->lock_fd, name, strlen(name), 0) == (ssize_t)strlen(name) &&
+        fsync(self->lock_fd) == 0)
+        return STORE_OK;
+    snprintf(self->error, sizeof self->error, "the lock file: %s", strerror(errno));
+    return STORE_FAILED;
+}
+
+static int know_lock(sqlite_store_t *self)
+{
+    char name[sizeof self->identity.broker_id] = "";
+    if (self->identity.epoch == 1)
+        return sqlite_name_lock(self);
+    self->moved = pread(self->lock_fd, name, sizeof name - 1, 0) < 0 ||
+                  strcmp(name, self->identity.broker_id) != 0;
+    return STORE_OK;
+}
+
+bool sqlite_store_is_moved(const store_t *store)
+{
+    return ((const sqlite_store_t *)store)->moved;
 }
 
 /*  SQLite goes on in another journal mode where it cannot have this one; we do not. */
@@ -271,7 +297,7 @@ sqlite_open_result_t sqlite_store_open(const char *path, store_t **store, char *
     if (result == SQLITE_OPENED) {
         bool ready = configure(self) == STORE_OK && migrate(self) == STORE_OK &&
                      sqlite_prepare(self) == STORE_OK && identify(self) == STORE_OK &&
-                     open_index(self) == STORE_OK;
+                     know_lock(self) == STORE_OK && open_index(self) == STORE_OK;
         if (!ready) {
             snprintf(problem, problem_size, "%s: %s", path, self->error);
             result = SQLITE_OPEN_CANNOT;

@@ -101,7 +101,7 @@ _reeve() {
 _reeve_broker() {
     local cur of
     _reeve_words
-    _reeve_complete "--config= --bind= --db= --http= --log-format= --log-level= --log-to= --check-config --help --version"
+    _reeve_complete "--config= --bind= --db= --http= --log-format= --log-level= --log-to= --restored --check-config --help --version"
 }
 
 _reeve_worker() {

@@ -145,9 +145,9 @@ class Broker:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def start(self):
+    def start(self, *flags):
         self.program = Program(
-            *self.prefix, BUILD / "broker/reeve-broker", "--config", self.write_config()
+            *self.prefix, BUILD / "broker/reeve-broker", "--config", self.write_config(), *flags
         )
         self.log.wait("ready")
         for line in self.log.lines:

@@ -42,13 +42,12 @@ class Backup(ProgramTest):
         sqlite(broker.db, text, "-readonly")
         return path
 
-    def restore(self, broker, backup):
+    def restore(self, broker, backup, *flags, keep_lock=False):
         """In the place of what the broker had; it must not run."""
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", *([] if keep_lock else [".lock"])):
             Path(f"{broker.db}{suffix}").unlink(missing_ok=True)
         shutil.copy(backup, broker.db)
-        sqlite(broker.db, statement("UPDATE"))
-        broker.start()
+        broker.start(*flags)
 
     def test_a_backup_while_tasks_come_holds_all_that_was_confirmed_before(self):
         broker = self.broker()
@@ -72,6 +71,12 @@ class Backup(ProgramTest):
         self.assertEqual(self.queues(broker.ipc)["q"]["waiting"], 20_005)
 
     def test_a_worker_of_before_cannot_end_a_task_of_after(self):
+        self.a_worker_of_before()
+
+    def test_nor_where_only_the_flag_tells_that_it_was_restored(self):
+        self.a_worker_of_before("--restored", keep_lock=True)
+
+    def a_worker_of_before(self, *flags, keep_lock=False):
         broker = self.broker()
         backup = self.back_up(broker)
         with ReevePeer(broker.tcp) as worker:
@@ -80,7 +85,7 @@ class Backup(ProgramTest):
             worker.ready("w", "q")
             token = worker.delivery()["token"]
         broker.kill()
-        self.restore(broker, backup)
+        self.restore(broker, backup, *flags, keep_lock=keep_lock)
         with ReevePeer(broker.tcp) as worker:
             worker.hello()
             worker.submit("another", "q")
@@ -93,23 +98,50 @@ class Backup(ProgramTest):
             worker.settle(delivery["token"], corr=8)
             worker.expect("SETTLED")
 
-    def test_what_ran_at_the_backup_runs_again(self):
-        broker = self.broker()
+    def test_what_ran_at_the_backup_runs_again_at_once_and_uncounted(self):
+        broker = self.broker({"grace": "10m"})
         with ReevePeer(broker.tcp) as worker:
             worker.hello()
             worker.submit("a", "q")
             worker.ready("w", "q")
-            worker.delivery()
+            old = worker.delivery()["token"]
             backup = self.back_up(broker)
         broker.kill()
         self.restore(broker, backup)
+        self.assertEqual(broker.log.find("restored")["released"], 1)
+        self.assertEqual(broker.log.find("recovered")["processing"], 0)
         with ReevePeer(broker.tcp) as worker:
             worker.hello()
             worker.ready("w", "q")
             delivery = worker.delivery()
             self.assertEqual((delivery["task"][0]["id"], delivery["attempt"]), (b"a", 2))
+            task = self.status(broker.ipc, "a")
+            self.assertEqual([one["outcome"] for one in task["history"]], ["released"])
+            worker.settle(old, corr=7)
+            self.assertEqual(worker.error(), (STALE_ATTEMPT, 7))
             worker.settle(delivery["token"])
             worker.expect("SETTLED")
+
+    def test_only_a_database_from_elsewhere_is_taken_for_a_restored_one(self):
+        broker = self.broker()
+        broker.restart()
+        self.assertIsNone(broker.log.find("restored"))
+        broker.stop()
+        shutil.copy(f"{self.broker().db}.lock", f"{broker.db}.lock")
+        broker.start()
+        self.assertEqual(broker.log.find("restored")["released"], 0)
+        broker.restart()
+        self.assertIsNone(broker.log.find("restored"))
+
+    def test_peers_see_that_it_is_not_the_broker_that_they_knew(self):
+        broker = self.broker()
+        backup = self.back_up(broker)
+        for _ in range(3):
+            broker.restart()
+        known = broker.log.find("recovered")["epoch"]
+        broker.stop()
+        self.restore(broker, backup)
+        self.assertGreater(broker.log.find("recovered")["epoch"], known)
 
 
 if __name__ == "__main__":
