@@ -189,6 +189,15 @@ class Pairs(unittest.TestCase):
             worker.reply(request, "3", omit_empty=True)
             self.assertEqual(client.recv_all("echo"), ([[b"1"], [b"2"]], [b"3"]))
 
+    def test_a_worker_that_has_left_gets_nothing_however_busy_the_broker_is(self):
+        broker = TinyBroker()
+        with mdp.Worker01(broker.endpoint, "echo") as left:
+            left.disconnect()
+        with mdp.Worker02(broker.endpoint, "echo") as worker, mdp.Client02(broker.endpoint) as client:
+            client.send("echo", "hi")
+            self.enterContext(broker)  # finds all of this at once, mostly
+            self.assertEqual(worker.recv_request().body, [b"hi"])
+
     def test_python_peers_serve_and_are_served_by_c_peers(self):
         for version, client_class in ((1, mdp.Client01), (2, mdp.Client02)):
             worker = self.worker(version, "--prefix", ">", "--count", 1)

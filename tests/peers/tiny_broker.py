@@ -58,7 +58,8 @@ class TinyBroker:
         while order != b"stop":
             ready = dict(poller.poll())
             if self.router in ready:
-                self.take(self.router.recv_multipart())
+                self.take_all()
+                self.dispatch()
             if self.ordered in ready:
                 order = self.ordered.recv()
                 self.obey(order)
@@ -76,6 +77,12 @@ class TinyBroker:
         leading = [b""] if header == b"MDPW01" else []
         self.router.send_multipart([sender, *leading, header, *frames])
 
+    def take_all(self):
+        """All that has come: ROUTER takes turns among connections, so that the DISCONNECT of a worker may
+        be read after a request that was sent later."""
+        while self.router.poll(0):
+            self.take(self.router.recv_multipart())
+
     def take(self, message):
         self.seen.append(message)
         sender, frames = message[0], message[1:]
@@ -92,7 +99,6 @@ class TinyBroker:
             self.waiting.append((frames[2], envelope, frames[3:]))
         elif frames[0] in CODES:
             self.from_worker(sender, frames)
-        self.dispatch()
 
     def from_worker(self, sender, frames):
         name = CODES[frames[0]][frames[1][0]]
