@@ -15,5 +15,8 @@ class Running:
 
     def stop(self):
         self.process.terminate()
-        _, errors = self.process.communicate(timeout=LIMIT_S)
+        try:
+            _, errors = self.process.communicate(timeout=LIMIT_S)
+        finally:
+            self.process.kill()  # nothing stays behind
         self.test.assertEqual(0, self.process.returncode, f"{self.command[0]}:\n{errors}")

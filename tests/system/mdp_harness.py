@@ -86,8 +86,11 @@ class Program:
         self.process.send_signal(number)
 
     def end(self):
-        """Waits for its end; returns the exit status."""
-        status = self.process.wait(PATIENCE_S)
+        """Waits for its end, which it is made to reach if it does not; returns the exit status."""
+        try:
+            status = self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()  # nothing stays behind
         self.log.thread.join(PATIENCE_S)
         self.process.stderr.close()
         return status
@@ -149,7 +152,11 @@ class Broker:
         self.program = Program(
             *self.prefix, BUILD / "broker/reeve-broker", "--config", self.write_config(), *flags
         )
-        self.log.wait("ready")
+        try:
+            self.log.wait("ready")
+        except AssertionError:
+            self.program.process.kill()
+            raise
         for line in self.log.lines:
             if line["event"] == "listening" and line["endpoint"].startswith("tcp:"):
                 self.tcp = line["endpoint"]

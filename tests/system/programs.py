@@ -139,14 +139,10 @@ class ProgramTest(SystemTest):
         return program
 
     def stop_if_running(self, program):
-        if program.process.poll() is not None:
-            if not program.process.stderr.closed:
-                program.end()
-            return
-        try:
+        if program.process.poll() is None:
             program.stop()
-        finally:
-            program.process.kill()  # when it did not stop
+        elif not program.process.stderr.closed:
+            program.end()
 
     def client(self, endpoint, *arguments, **options):
         """A reeve command that runs beside the test."""
