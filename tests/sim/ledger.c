@@ -86,6 +86,14 @@ static void note_times(oracle_t *self, ledger_task_t *task, const message_t *mes
     may_have_ended(task, message->expires_ms);
 }
 
+static void note_bulk(const oracle_t *self, ledger_task_t *task, const content_t *content)
+{
+    enum { PAGES = 20 };
+    const bulk_t *bulk = &self->bulk[plan_queue(&self->plan, content->queue) - self->plan.queues];
+    task->redrive_heard |= self->now_ms - bulk->redrive_ms <= PAGES * self->doubt_ms;
+    task->purge_heard |= self->now_ms - bulk->purge_ms <= PAGES * self->doubt_ms;
+}
+
 ledger_task_t *ledger_submit(oracle_t *self, const message_t *message, const version_t **version)
 {
     ledger_task_t *task = ledger_find(self, message->id);
@@ -98,6 +106,7 @@ ledger_task_t *ledger_submit(oracle_t *self, const message_t *message, const ver
     task->heard++;
     *version = add_version(task, &message->content);
     note_times(self, task, message);
+    note_bulk(self, task, &message->content);
     return task;
 }
 

@@ -14,6 +14,8 @@ oracle_t *oracle_new(const plan_t *plan, void (*broken)(void *, const char *, co
     self->broken = broken;
     self->arg = arg;
     self->low_since_ms = self->drain_since_ms = INT64_MAX;
+    for (unsigned i = 0; i < QUEUES_MAX; i++)
+        self->bulk[i] = (bulk_t){INT64_MIN / 2, INT64_MIN / 2};
     /* A decision waits for the transaction under way and for its own. */
     self->doubt_ms = 2 * (plan->commit_max_ms + (plan->slow_commits ? 6000 : 0)) + 20;
     return self;
@@ -119,9 +121,23 @@ static void hear_by_id(oracle_t *self, const message_t *message)
         may_have_ended(task, self->wall_ms);
 }
 
+static void hear_bulk(oracle_t *self, const message_t *message)
+{
+    for (unsigned i = 0; i < self->plan.queue_count; i++) {
+        bool meant = message->queues[0][0] == '\0' ||
+                     strcmp(self->plan.queues[i].name, message->queues[0]) == 0;
+        if (meant && message->kind == MSG_REDRIVE)
+            self->bulk[i].redrive_ms = self->now_ms;
+        if (meant && message->kind == MSG_PURGE)
+            self->bulk[i].purge_ms = self->now_ms;
+    }
+}
+
 /*  Redrive and purge: of one, of a queue, of all. */
 static void hear_dead(oracle_t *self, const message_t *message)
 {
+    if (message->id[0] == '\0')
+        hear_bulk(self, message);
     for (ledger_task_t *task = self->tasks; task; task = task->hh.next) {
         bool meant = message->id[0]
                          ? strcmp(task->id, message->id) == 0

@@ -105,6 +105,12 @@ typedef struct ledger_peer {
     UT_hash_handle hh;
 } ledger_peer_t;
 
+/*  When all dead letters of a queue were last to be redriven or purged. Both go on page by page, and
+    may reach a task that is submitted meanwhile. */
+typedef struct bulk {
+    int64_t redrive_ms, purge_ms;
+} bulk_t;
+
 struct oracle {
     plan_t plan;
     void (*broken)(void *, const char *, const char *);
@@ -112,6 +118,7 @@ struct oracle {
     int64_t now_ms, wall_ms, max_wall_ms;
     int64_t doubt_ms;                     /* longest time between a decision and its telling */
     int64_t low_since_ms, drain_since_ms; /* INT64_MAX: not */
+    bulk_t bulk[QUEUES_MAX];
     ledger_task_t *tasks;
     lease_t *leases;
     asked_t *asked;
