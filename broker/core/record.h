@@ -87,13 +87,12 @@ void outcome_unref(outcome_t **outcome);
 typedef struct change {
     record_t *record;
     reeve_state_t from, to;
-    tries_t tries; /* after the move */
-    int64_t at_ms; /* to SCHEDULED: due; to PROCESSING: started; to an end: when it may be
-                      removed, 0 never */
-    outcome_t
-        *outcome;  /* of the attempt that ended (from PROCESSING), or of the end; may be NULL */
-    char *worker;  /* to PROCESSING: who holds it; owned by the change */
-    bool may_wait; /* nobody is told when it is durable */
+    tries_t tries;      /* after the move */
+    bool may_wait;      /* nobody is told when it is durable */
+    int64_t at_ms;      /* to SCHEDULED: due; to PROCESSING: started; to an end: when it may be
+                           removed, 0 never */
+    outcome_t *outcome; /* of the attempt that ended (from PROCESSING), or of the end, or NULL */
+    char *worker;       /* to PROCESSING: who holds it; owned by the change */
 } change_t;
 
 void change_fini(change_t *change);

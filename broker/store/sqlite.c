@@ -211,31 +211,13 @@ static int reserve_seq(sqlite_store_t *self, uint64_t seq)
 
 static int insert_task(sqlite_store_t *self, const record_t *record)
 {
-    const task_spec_t *spec = &record->spec;
-    statement_t st = ST_PUT_TASK;
-    bind_int(self, st, 1, (int64_t)record->seq);
-    bind_text(self, st, 2, spec->id);
-    bind_int(self, st, 3, record->queue_id);
-    bind_text(self, st, 4, spec->task_name);
-    bind_text(self, st, 5, spec->origin);
-    bind_int(self, st, 6, spec->priority);
-    bind_int(self, st, 7, spec->created_ms);
-    bind_opt(self, st, 8, spec->run_at_ms);
-    bind_opt(self, st, 9, spec->expires_ms);
-    bind_opt(self, st, 10, spec->timeout_ms);
-    bind_opt(self, st, 11, spec->backoff_ms);
-    bind_opt(self, st, 12, spec->max_retries + 1);
-    bind_int(self, st, 13, spec->body_kind);
-    if (spec->reply_to.size)
-        bind_blob(self, st, 14, spec->reply_to);
-    else
-        bind_opt(self, st, 14, 0);
-    bind_blob(self, st, 15, spec->body);
-    if (reserve_seq(self, record->seq) != STORE_OK || sqlite_run(self, st) != STORE_OK)
-        return STORE_FAILED;
+    rows_put_task(self, record);
     self->added++;
+    if (reserve_seq(self, record->seq) != STORE_OK)
+        return STORE_FAILED;
     return sqlite_check_index(
-        self, id_index_add(self->ids, id_hash(self->identity.id_seed, spec->id), record->seq));
+        self,
+        id_index_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq));
 }
 
 static int put_attempt(sqlite_store_t *self, uint64_t seq, const outcome_spec_t *outcome)
@@ -275,7 +257,12 @@ static int leave_lease(sqlite_store_t *self, const change_t *change)
     bool waits_again = change->to == REEVE_STATE_QUEUED;
     bool unseen = waits_again && lease && change->tries.attempts < lease_attempt(lease);
     leases_end(self->leases, seq, unseen);
-    return waits_again ? STORE_OK : ready_cut(self, record_key(change->record));
+    return waits_again ? STORE_OK : rows_cut_ready(self, record_key(change->record));
+}
+
+static int cut_done(sqlite_store_t *self, uint64_t seq)
+{
+    return rows_flush(self) == STORE_OK ? run_int(self, ST_CUT_DONE, seq) : STORE_FAILED;
 }
 
 static int leave(sqlite_store_t *self, const change_t *change)
@@ -285,7 +272,8 @@ static int leave(sqlite_store_t *self, const change_t *change)
     case REEVE_STATE_UNKNOWN:
         return insert_task(self, record);
     case REEVE_STATE_QUEUED:
-        if (change->to != REEVE_STATE_PROCESSING && ready_cut(self, record_key(record)) != STORE_OK)
+        if (change->to != REEVE_STATE_PROCESSING &&
+            rows_cut_ready(self, record_key(record)) != STORE_OK)
             return STORE_FAILED;
         return cut_expiry(self, record);
     case REEVE_STATE_SCHEDULED:
@@ -300,9 +288,9 @@ static int leave(sqlite_store_t *self, const change_t *change)
     case REEVE_STATE_FAILED:
         if (run_int(self, ST_CUT_DEAD, dead_key(record)) != STORE_OK)
             return STORE_FAILED;
-        return run_int(self, ST_CUT_DONE, record->seq);
+        return cut_done(self, record->seq);
     default:
-        return run_int(self, ST_CUT_DONE, record->seq);
+        return cut_done(self, record->seq);
     }
 }
 
@@ -334,7 +322,7 @@ static int put_waiting(sqlite_store_t *self, const change_t *change)
     if (change->to == REEVE_STATE_QUEUED) {
         bool is_there = change->from == REEVE_STATE_PROCESSING;
         bool fresh = change->from == REEVE_STATE_UNKNOWN;
-        return is_there ? STORE_OK : ready_put(self, record_key(record), fresh);
+        return is_there ? STORE_OK : rows_put_ready(self, record_key(record), fresh);
     }
     bind_int(self, ST_PUT_SCHEDULED, 1, (int64_t)record->seq);
     bind_int(self, ST_PUT_SCHEDULED, 2, change->at_ms);
@@ -350,25 +338,7 @@ static void note_leaving(sqlite_store_t *self, const change_t *change)
 
 static int put_done(sqlite_store_t *self, const change_t *change)
 {
-    const outcome_spec_t none = {0};
-    const outcome_spec_t *outcome = change->outcome ? &change->outcome->spec : &none;
-    statement_t st = ST_PUT_DONE;
-    bind_int(self, st, 1, (int64_t)change->record->seq);
-    bind_int(self, st, 2, change->to);
-    bind_opt(self, st, 3, change->at_ms);
-    bind_int(self, st, 4, change->tries.attempts);
-    bind_int(self, st, 5, outcome->ending);
-    bind_text(self, st, 6, outcome->worker);
-    bind_opt(self, st, 7, outcome->started_ms);
-    bind_opt(self, st, 8, outcome->ended_ms);
-    bind_opt(self, st, 9, outcome->duration_ms);
-    bind_opt(self, st, 10, outcome->result_kind);
-    bind_blob(self, st, 11, outcome->result);
-    bind_text(self, st, 12, outcome->reason);
-    bind_text(self, st, 13, outcome->error);
-    bind_text(self, st, 14, outcome->traceback);
-    if (sqlite_run(self, st) != STORE_OK)
-        return STORE_FAILED;
+    rows_put_done(self, change);
     if (change->at_ms)
         note_leaving(self, change);
     if (change->to != REEVE_STATE_FAILED)
@@ -445,7 +415,7 @@ static int truncate_files(sqlite_store_t *self)
 static int commit(store_t *store)
 {
     sqlite_store_t *self = self_of(store);
-    if (ready_flush(self) != STORE_OK || write_leases(self) != STORE_OK ||
+    if (rows_flush(self) != STORE_OK || write_leases(self) != STORE_OK ||
         write_counters(self) != STORE_OK || sqlite_write_leaving(self) != STORE_OK)
         return STORE_FAILED;
     if (self->added) {
@@ -506,7 +476,7 @@ static void close_store(store_t **store)
     free(self->counters);
     free(self->dirty);
     free(self->leaving);
-    ready_free(self);
+    rows_free(self);
     leases_free(self->leases);
     free(self);
     *store = NULL;
@@ -541,6 +511,8 @@ sqlite_store_t *sqlite_new(void)
 
 int sqlite_prepare(sqlite_store_t *self)
 {
+    if (rows_register(self) != STORE_OK)
+        return STORE_FAILED;
     for (int i = 0; i < ST_COUNT; i++)
         if (sqlite3_prepare_v3(self->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &self->statements[i], NULL) != SQLITE_OK)

@@ -23,12 +23,10 @@
     X(GET_META, "SELECT value FROM meta WHERE key = ?")                                            \
     X(PUT_META, "REPLACE INTO meta VALUES (?, ?)")                                                 \
     X(PUT_QUEUE, "REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)")                                   \
-    X(PUT_TASK, "INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")           \
+    X(PUT_TASKS, "INSERT OR ROLLBACK INTO task SELECT * FROM new_task")                            \
     X(GET_TASK, "SELECT seq, " RECORD_COLUMNS " FROM task WHERE seq = ?")                          \
     X(GET_ID, "SELECT id FROM task WHERE seq = ?")                                                 \
-    X(PUT_READY, "INSERT INTO ready VALUES (?)")                                                   \
-    X(PUT_READIES, "INSERT INTO ready VALUES (?), (?), (?), (?), (?), (?), (?), (?), "             \
-                   "(?), (?), (?), (?), (?), (?), (?), (?)")                                       \
+    X(PUT_READIES, "INSERT OR ROLLBACK INTO ready SELECT key FROM new_ready")                      \
     X(CUT_READY, "DELETE FROM ready WHERE key BETWEEN ? AND ?")                                    \
     X(GET_READY, "SELECT 1 FROM ready WHERE key = ?")                                              \
     X(PUT_SCHEDULED, "INSERT INTO scheduled VALUES (?, ?)")                                        \
@@ -43,7 +41,7 @@
     X(PUT_ATTEMPT, "REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                   \
     X(GET_ATTEMPTS, "SELECT number, ending, worker, started_ms, ended_ms, duration_ms, reason, "   \
                     "error, traceback FROM attempt WHERE seq = ? ORDER BY number")                 \
-    X(PUT_DONE, "INSERT INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
+    X(PUT_DONES, "INSERT OR ROLLBACK INTO done SELECT * FROM new_done")                            \
     X(CUT_DONE, "DELETE FROM done WHERE seq = ?")                                                  \
     X(GET_DONE, "SELECT state, remove_at_ms, attempts, ending, worker, started_ms, ended_ms, "     \
                 "duration_ms, result_kind, result, reason, error, traceback FROM done "            \
@@ -78,9 +76,7 @@ typedef enum statement {
         ST_COUNT
 } statement_t;
 
-enum { READY_ROWS = 16 }; /* in PUT_READIES */
-
-/*  Keys of `ready` that are collected (sqlite_ready.c). */
+/*  Keys of `ready` that are collected (sqlite_rows.c). */
 typedef struct key_list {
     uint64_t *items;
     size_t count, capacity;
@@ -115,6 +111,10 @@ typedef struct sqlite_store {
     size_t dirty_count, dirty_capacity;
     leaving_t *leaving;
     size_t leaving_count, leaving_capacity;
+    const record_t **new_tasks;
+    size_t new_task_count, new_task_capacity;
+    change_t *new_dones;
+    size_t new_done_count, new_done_capacity;
     key_list_t ready_put, ready_cut;
     uint64_t first_put_seq; /* the lowest in ready_put */
     leases_t *leases;
@@ -155,12 +155,18 @@ int sqlite_dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit,
 int sqlite_biography(store_t *store, slice_t id, biography_t *out);
 int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, size_t *count);
 
-/*  sqlite_ready.c. A key may be put when it is not there, and cut when it is. `fresh`: never there before. */
-int ready_put(sqlite_store_t *self, uint64_t key, bool fresh);
-int ready_cut(sqlite_store_t *self, uint64_t key);
-/*  Carries out what was collected; before every read of `ready` and at the end of a transaction. */
-int ready_flush(sqlite_store_t *self);
-void ready_free(sqlite_store_t *self);
+/*  sqlite_rows.c. Before the statements are prepared. */
+int rows_register(sqlite_store_t *self);
+/*  The record, and what the change points to, must live until the transaction ends. */
+void rows_put_task(sqlite_store_t *self, const record_t *record);
+void rows_put_done(sqlite_store_t *self, const change_t *change);
+/*  A key may be put when it is not there, and cut when it is. `fresh`: never there before. */
+int rows_put_ready(sqlite_store_t *self, uint64_t key, bool fresh);
+int rows_cut_ready(sqlite_store_t *self, uint64_t key);
+/*  Carries out what was collected; before every other look at task, done or ready, and at the end of a
+    transaction. */
+int rows_flush(sqlite_store_t *self);
+void rows_free(sqlite_store_t *self);
 
 /*  sqlite_maintain.c */
 int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);

@@ -47,6 +47,8 @@ int sqlite_write_leaving(sqlite_store_t *self)
 int sqlite_remove(sqlite_store_t *self, uint64_t first, uint64_t last)
 {
     static const statement_t cuts[] = {ST_CUT_DONES, ST_CUT_TRIES, ST_CUT_ATTEMPTS, ST_CUT_TASKS};
+    if (rows_flush(self) != STORE_OK)
+        return STORE_FAILED;
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
         bind_int(self, cuts[i], 1, (int64_t)first);
         bind_int(self, cuts[i], 2, (int64_t)last);

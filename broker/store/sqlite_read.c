@@ -119,8 +119,8 @@ static int get_scheduled(sqlite_store_t *self, loaded_t *loaded)
 /*  A task whatever its state: whether it is leased, or which of the tables has it. */
 static int get_any(sqlite_store_t *self, uint64_t seq, loaded_t *loaded)
 {
-    int rc;
-    loaded->record = get_record(self, seq, &rc);
+    int rc = rows_flush(self);
+    loaded->record = rc == STORE_OK ? get_record(self, seq, &rc) : NULL;
     if (loaded->record == NULL)
         return rc;
     if (get_tries(self, seq, &loaded->tries) != STORE_OK)
@@ -151,7 +151,7 @@ static bool is_it(void *context, uint64_t seq)
     search_t *search = context;
     sqlite_store_t *self = search->self;
     bind_int(self, ST_GET_ID, 1, (int64_t)seq);
-    int row = sqlite_row(self, ST_GET_ID);
+    int row = rows_flush(self) == STORE_OK ? sqlite_row(self, ST_GET_ID) : STORE_FAILED;
     search->failed = row < 0;
     if (row == 1) {
         if (slice_eq(column_slice(self->statements[ST_GET_ID], 0), search->id))
@@ -204,7 +204,7 @@ static int read_page(sqlite_store_t *self, uint32_t queue_id, uint64_t after, si
     uint64_t first = key_of(queue_id, 15, 0);
     bind_int(self, ST_PAGE_READY, 1, (int64_t)(after > first ? after : first));
     bind_int(self, ST_PAGE_READY, 2, (int64_t)key_of(queue_id + 1, 15, 0));
-    if (ready_flush(self) != STORE_OK)
+    if (rows_flush(self) != STORE_OK)
         return STORE_FAILED;
     while ((row = sqlite_row(self, ST_PAGE_READY)) == 1) {
         uint64_t seq = (uint64_t)sqlite3_column_int64(self->statements[ST_PAGE_READY], 0);
@@ -339,7 +339,7 @@ int sqlite_count_ahead(store_t *store, const record_t *record, size_t limit, siz
     bind_int(self, ST_COUNT_AHEAD, 1, (int64_t)from);
     bind_int(self, ST_COUNT_AHEAD, 2, (int64_t)to);
     bind_int(self, ST_COUNT_AHEAD, 3, (int64_t)(limit + leased));
-    if (ready_flush(self) != STORE_OK || sqlite_row(self, ST_COUNT_AHEAD) != 1)
+    if (rows_flush(self) != STORE_OK || sqlite_row(self, ST_COUNT_AHEAD) != 1)
         return STORE_FAILED;
     size_t found = (size_t)sqlite3_column_int64(self->statements[ST_COUNT_AHEAD], 0);
     *count = found - leased < limit ? found - leased : limit;

@@ -219,11 +219,19 @@ void trial_init(trial_t *self, disk_t *disk, const load_t *load)
     snprintf(self->path, sizeof self->path, "%s/r.db", disk_name(disk));
 }
 
+static void forget_changes(trial_t *self)
+{
+    while (self->change_count > 0)
+        change_fini(&self->changes[--self->change_count]);
+}
+
 void trial_fini(trial_t *self)
 {
     if (self->model == NULL)
         return;
     trial_close(self);
+    forget_changes(self);
+    free(self->changes);
     self->model->ops->close(&self->model);
     for (size_t i = 0; i < self->job_count; i++)
         record_unref(&self->jobs[i].record);
@@ -367,8 +375,10 @@ static int move(trial_t *self, job_t *job, reeve_state_t to, int64_t at_ms, outc
     assert_int_equal(self->model->ops->apply(self->model, &change), STORE_OK);
     job->state = to;
     job->at_ms = at_ms;
+    self->changes =
+        mem_room(self->changes, &self->change_capacity, self->change_count, sizeof *self->changes);
+    self->changes[self->change_count++] = change;
     int rc = self->store->ops->apply(self->store, &change);
-    change_fini(&change);
     return rc == STORE_OK ? STORE_OK : failed(self);
 }
 
@@ -525,6 +535,7 @@ static int maintain(trial_t *self, bool *more)
 
 static int begin(trial_t *self)
 {
+    forget_changes(self);
     self->now_ms += STEP_MS;
     self->model->ops->begin(self->model);
     return self->store->ops->begin(self->store) == STORE_OK ? STORE_OK : failed(self);

@@ -51,7 +51,9 @@ typedef struct trial {
     uint64_t next_seq, confirmed_seq;
     int64_t now_ms;
     view_t before, after;
-    bool in_flight; /* `after` may be there */
+    bool in_flight;    /* `after` may be there */
+    change_t *changes; /* of this transaction: borrowed by the store until it ends */
+    size_t change_count, change_capacity;
     uint64_t transactions;
     char error[700];           /* of the store, when a step failed */
     unsigned closing_failures; /* of the disk while the store was closed, which tells nobody */

@@ -24,7 +24,7 @@ static store_t *open_store(const char *path)
     return store;
 }
 
-static void submit(store_t *store, uint64_t seq, slice_t body)
+static change_t submit(store_t *store, uint64_t seq, slice_t body)
 {
     char id[24];
     snprintf(id, sizeof id, "t%llu", (unsigned long long)seq);
@@ -38,7 +38,7 @@ static void submit(store_t *store, uint64_t seq, slice_t body)
                                                            .max_retries = -1},
                                             seq, 1)};
     assert_int_equal(store->ops->apply(store, &change), STORE_OK);
-    change_fini(&change);
+    return change;
 }
 
 static void on_queue(const stored_queue_t *queue, void *arg)
@@ -65,9 +65,12 @@ static void the_wal_is_emptied_while_commits_go_on(void **state)
     off_t longest = 0;
     for (uint64_t seq = 1; seq <= TASKS;) {
         assert_int_equal(store->ops->begin(store), STORE_OK);
+        change_t changes[COMMIT];
         for (int i = 0; i < COMMIT; i++, seq++)
-            submit(store, seq, slice(body, sizeof body));
+            changes[i] = submit(store, seq, slice(body, sizeof body));
         assert_int_equal(store->ops->commit(store), STORE_OK);
+        for (int i = 0; i < COMMIT; i++)
+            change_fini(&changes[i]);
         struct stat about;
         assert_int_equal(stat(wal, &about), 0);
         longest = about.st_size > longest ? about.st_size : longest;
