@@ -246,10 +246,18 @@ static inline uint64_t odd_bytes(uint64_t word, bool bare)
     return bare ? odd | word_below(word, '!') | word_equal(word, '=') : odd;
 }
 
+/*  Copies eight bytes, and flags the odd ones. */
+static inline uint64_t copy_word(uint8_t *to, const uint8_t *from, bool bare)
+{
+    uint64_t word = word_load(from);
+    memcpy(to, &word, sizeof word);
+    return odd_bytes(word, bare);
+}
+
 /*  Copies the string. False when it has odd bytes; then what was copied is to be written over. */
 static bool copy_plain(uint8_t *at, slice_t string, bool bare)
 {
-    uint64_t word = EACH_BYTE('x');
+    uint64_t odd = 0, word = EACH_BYTE('x');
     if (string.size < sizeof word) {
         for (size_t i = 0; i < string.size; i++) {
             at[i] = string.data[i];
@@ -258,13 +266,9 @@ static bool copy_plain(uint8_t *at, slice_t string, bool bare)
         return !word_flagged(odd_bytes(word, bare));
     }
     const size_t last = string.size - sizeof word; /* it overlaps the one before it */
-    uint64_t odd = 0;
-    for (size_t i = 0; i < string.size && !word_flagged(odd); i += sizeof word) {
-        size_t from = i < last ? i : last;
-        word = word_load(string.data + from);
-        memcpy(at + from, &word, sizeof word);
-        odd = odd_bytes(word, bare);
-    }
+    for (size_t i = 0; i < last; i += sizeof word)
+        odd |= copy_word(at + i, string.data + i, bare);
+    odd |= copy_word(at + last, string.data + last, bare);
     return !word_flagged(odd);
 }
 
