@@ -531,10 +531,7 @@ static _Thread_local batch_t held;
 
 void log_hold(void)
 {
-    int saved_errno = errno;
     held.held = true;
-    begin(&held);
-    errno = saved_errno;
 }
 
 void log_release(void)
@@ -550,7 +547,7 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
 {
     int saved_errno = errno;
     batch_t alone = {0}, *batch = held.held ? &held : &alone;
-    if (batch == &alone)
+    if (batch->count == 0)
         begin(batch);
     const record_t record = {batch->time, batch->colour, level, event, fields, count};
     if (log_journal)

@@ -88,8 +88,8 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
         }                                                                                          \
     } while (0)
 
-/*  What this thread logs between the two is handed over together, and bears the time of log_hold: cheaper
-    where there are many lines. They may be written any time before log_release returns. */
+/*  What this thread logs between the two is handed over together, and bears the time of the first line:
+    cheaper where there are many. They may be written any time before log_release returns. */
 void log_hold(void);
 void log_release(void);
 

@@ -384,6 +384,12 @@ bool core_is_worker(const core_t *self, peer_t peer)
     return worker_find(self, peer) != NULL;
 }
 
+const char *core_worker_name(const core_t *self, peer_t peer)
+{
+    const worker_t *worker = worker_find(self, peer);
+    return worker ? worker->name : NULL;
+}
+
 bool core_worker_busy(const core_t *self, peer_t peer)
 {
     const worker_t *worker = worker_find(self, peer);

@@ -87,6 +87,8 @@ void core_each_worker(const core_t *self, void (*each)(const worker_stats_t *, v
 /*  Whether this peer is a registered worker; whether it holds this attempt now. For the Majordomo
     decision table. */
 bool core_is_worker(const core_t *self, peer_t peer);
+/*  NULL when it is none. Valid until the next step. */
+const char *core_worker_name(const core_t *self, peer_t peer);
 /*  The one attempt a Majordomo worker holds; false when it holds none. */
 bool core_worker_busy(const core_t *self, peer_t peer);
 /*  Whether workers are registered for a queue (MMI, RFC 8). */

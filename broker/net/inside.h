@@ -179,5 +179,7 @@ char *document_of_record(const record_t *record, uint32_t retry_count, uint32_t 
 /*  narrate.c: the log of what became durable. */
 void narrate_batch(reactor_t *self, const batch_t *batch);
 void narrate_note(const effect_t *effect);
+/*  A task leaves for its worker. */
+void narrate_delivery(reactor_t *self, const effect_t *effect);
 
 #endif

@@ -1,5 +1,6 @@
 /*  The log of what became durable: written when a batch comes back, so that no line tells of
-    something that a crash undid. The events are listed in docs/operations.md. */
+    something that a crash undid; of a delivery, when it leaves. The events are listed in
+    docs/operations.md. */
 
 #include "broker/net/inside.h"
 #include "common/trace.h"
@@ -82,12 +83,12 @@ static void tell_enqueued(const change_t *change)
     end(&line, LOG_INFO, "task_enqueued");
 }
 
-static void tell_started(const change_t *change)
+static void tell_started(record_t *record, const char *worker, uint32_t attempt)
 {
     line_t line;
-    begin(&line, change->record);
-    add(&line, F_STR("worker_id", change->worker));
-    add(&line, F_INT("attempt", change->tries.attempts));
+    begin(&line, record);
+    add(&line, F_STR("worker_id", worker));
+    add(&line, F_INT("attempt", attempt));
     end(&line, LOG_INFO, "task_started");
 }
 
@@ -111,7 +112,8 @@ static void tell_finished(const change_t *change)
 static void tell_life(reactor_t *self, const change_t *change)
 {
     bool enqueued = change->from == REEVE_STATE_UNKNOWN;
-    bool started = change->to == REEVE_STATE_PROCESSING;
+    bool started =
+        change->to == REEVE_STATE_PROCESSING && change->may_wait; /* others: as it leaves */
     bool finished = change->to == REEVE_STATE_SUCCESS || change->to == REEVE_STATE_CANCELLED ||
                     change->to == REEVE_STATE_EXPIRED;
     if (!(enqueued || started || finished) || !may_tell(self, change->record))
@@ -119,9 +121,18 @@ static void tell_life(reactor_t *self, const change_t *change)
     if (enqueued)
         tell_enqueued(change);
     else if (started)
-        tell_started(change);
+        tell_started(change->record, change->worker, change->tries.attempts);
     else
         tell_finished(change);
+}
+
+void narrate_delivery(reactor_t *self, const effect_t *effect)
+{
+    record_t *record = effect->deliver.record;
+    if (effect->deliver.ephemeral || !may_tell(self, record))
+        return;
+    const char *worker = core_worker_name(self->core, effect->peer);
+    tell_started(record, worker ? worker : "", effect->deliver.attempt);
 }
 
 /* ---- what goes wrong, which is always told -------------------------------------------------- */
@@ -191,7 +202,6 @@ void narrate_batch(reactor_t *self, const batch_t *batch)
 {
     if (!log_enabled(LOG_WARN))
         return;
-    log_hold();
     for (size_t i = 0; i < batch->count; i++) {
         const request_t *request = &batch->items[i];
         if (request->kind != REQUEST_EFFECT || request->effect.kind != EFFECT_CHANGE)
@@ -199,7 +209,6 @@ void narrate_batch(reactor_t *self, const batch_t *batch)
         tell_trouble(&request->effect.change);
         tell_life(self, &request->effect.change);
     }
-    log_release();
 }
 
 /* ---- workers -------------------------------------------------------------------------------- */

@@ -118,6 +118,8 @@ static void to_peer(reactor_t *self, const effect_t *effect)
     bool reeve = peer && !peer->mdp;
     if (effect->kind == EFFECT_REFUSE && !reeve)
         self->metrics.refused[effect->refuse.error]++;
+    if (effect->kind == EFFECT_DELIVER && peer)
+        narrate_delivery(self, effect);
     if (effect->peer == PEER_TITANIC)
         titanic_answer(self, effect);
     else if (reeve)
@@ -554,8 +556,11 @@ static void become_ready(reactor_t *self)
 int reactor_run(reactor_t *self, bool (*on_hangup)(void *), void *arg)
 {
     become_ready(self);
-    while (!self->failed && !may_stop(self))
+    while (!self->failed && !may_stop(self)) {
+        log_hold();
         turn(self, on_hangup, arg);
+        log_release();
+    }
     if (self->failed)
         return -1;
     core_each_worker(self->core, say_goodbye, self);

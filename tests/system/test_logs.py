@@ -1,5 +1,6 @@
 """What the log tells of tasks, and how it is kept within bounds. Usage: test_logs.py BUILD_DIR"""
 
+import collections
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from reeve_peer import ReevePeer
 SUCCEED, FAIL, REJECT, RELEASE = 1, 2, 3, 4
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACED = {"args": [], "kwargs": {}, "headers": {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}}
+TASKS, PREFETCH = 4000, 20
 ORDINARY = ("task_enqueued", "task_started", "task_finished")
 
 
@@ -52,6 +54,32 @@ class Lines(LogTest):
         line = broker.wait("task_finished")
         found = self.about(line, "state", "worker_id", "attempt", "duration_s")
         self.assertEqual(found, ("success", "w", 1, 1.5))
+
+    def test_a_task_that_was_taken_back_unsent_is_not_said_to_have_started(self):
+        broker = self.broker({"log-task-rate": 1_000_000})
+        tasks = "".join(f'{{"task_name":"job","queue":"q","id":"{i}"}}\n' for i in range(TASKS))
+        self.reeve(broker.ipc, "submit", "--file", self.file("tasks", tasks))
+        given = self.take(self.peer(broker), "fast", TASKS // 2)  # and is leased some ahead
+        given += self.take(self.peer(broker), "rest", TASKS - len(given))
+        broker.stop()
+        started = collections.Counter((line["task_id"], line["attempt"])
+                                      for line in broker.log.lines if line["event"] == "task_started")
+        self.assertEqual([one for one, lines in started.items() if lines > 1], [])
+        self.assertLessEqual(set(given), set(started))
+
+    def take(self, worker, name, count):
+        """Settles so many tasks or a few more and leaves; returns which."""
+        worker.ready(name, "q", prefetch=PREFETCH)
+        given = []
+        while len(given) < count:
+            answer, fields = worker.expect("DELIVER", "SETTLED")
+            if answer == "SETTLED":
+                continue
+            given += [(one["task"][0]["id"].decode(), one["attempt"]) for one in fields["delivery"]]
+            worker.send("SETTLE", first=1, settlement=[
+                {"token": one["token"], "verdict": SUCCEED} for one in fields["delivery"]])
+        worker.send("GOODBYE")
+        return given
 
     def test_a_failure_a_retry_and_a_dead_letter(self):
         broker = self.broker(defaults={"max-retries": 1})
