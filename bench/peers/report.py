@@ -11,9 +11,13 @@ DURABILITY = {one.name: one.durability for one in servers.ALL}
 
 class Results:
     def __init__(self, path):
-        lines = [json.loads(line) for line in open(path)]
-        self.machines = [line for line in lines if line["part"] == "machine"]
-        self.lines = [line for line in lines if line["part"] != "machine"]
+        self.machines, self.lines = [], []
+        for line in map(json.loads, open(path)):
+            if line["part"] == "machine":
+                self.machines.append(line | {"loads": []})
+            else:
+                self.machines[-1]["loads"].append(line["load_average"])
+                self.lines.append(line)
 
     def of(self, part, server, kind):
         return [
@@ -101,13 +105,16 @@ def table(heads, rows):
 
 
 def head(results):
-    first, last = results.machines[0], results.machines[-1]
-    loads = sorted(line["load_average"] for line in results.lines)
-    text = f"{first['cores']} cores, {first['system']}, {first['filesystem']}; "
-    text += f"load average {loads[0]:.1f} to {loads[-1]:.1f}, median {median(loads):.1f}\n\n"
+    first = results.machines[0]
+    text = f"{first['cores']} cores, {first['system']}, {first['filesystem']}\n\n"
     for one in results.machines:
-        text += f"    $ {one['command']}\n      # commit {one['commit']}, {one['date']}\n"
-    return text + "\n" + ", ".join(last["packages"]) + "\n"
+        text += f"    $ {one['command']}\n      # commit {one['commit']}, {one['date']}"
+        loads = one["loads"]
+        if loads:
+            text += f", load average {min(loads):.1f} to {max(loads):.1f}, median {median(loads):.1f}"
+        text += "\n"
+    packages = dict.fromkeys(package for one in results.machines for package in one["packages"])
+    return text + "\n" + ", ".join(packages) + "\n"
 
 
 def throughput(results):
@@ -234,9 +241,7 @@ def micro(results):
         lines = results.of("micro", "", kind)
         row = [cell([line[what] for line in lines], rate_text) for what in ("ns_per_op", "ops_per_s")]
         rows.append([f"`{kind}`", *row])
-    loads = [line["load_average"] for line in results.lines if line["part"] == "micro"]
-    told = f"Load average {min(loads):.1f} to {max(loads):.1f}.\n\n"
-    return told + table(["operation", "ns", "in a second"], rows)
+    return table(["operation", "ns", "in a second"], rows)
 
 
 # ---- targets ----

@@ -63,17 +63,19 @@ class Report(unittest.TestCase):
         self.assertIn("| ≤ 50 | 60.00 | **not met** |", self.row(lines, "ms confirm latency p99.9"))
         self.row(lines, "Reeve | 1,000 | 500 | 499 | 4 | 1.00 | 2.00 | 60.00 | 70.00 |")
 
-    def test_each_command_is_told_with_its_commit(self):
-        lines = self.report(MACHINE | {"commit": "def", "date": "2026-02-02T00:00:00Z"},
-                            measured("reeve", "e2e-1", 1000))
-        for commit in ("abc, 2026-01-01", "def, 2026-02-02"):
-            self.assertIn(f"      # commit {commit}T00:00:00Z", lines)
+    def test_each_command_is_told_with_its_commit_and_load(self):
+        lines = self.report(measured("reeve", "e2e-1", 1000),
+                            MACHINE | {"commit": "def", "date": "2026-02-02T00:00:00Z"},
+                            *(measured("reeve", "e2e-4", 1000, load) | {"load_average": load}
+                              for load in (1, 2, 9)))
+        for told in ("abc, 2026-01-01T00:00:00Z, load average 0.5 to 0.5, median 0.5",
+                     "def, 2026-02-02T00:00:00Z, load average 1.0 to 9.0, median 2.0"):
+            self.assertIn(f"      # commit {told}", lines)
 
-    def test_single_operations_are_told_with_their_load(self):
-        ns = [{"part": "micro", "server": "", "kind": "x/size=1", "run": run, "load_average": run,
+    def test_single_operations_are_told_with_their_range(self):
+        ns = [{"part": "micro", "server": "", "kind": "x/size=1", "run": run, "load_average": 0,
                "ns_per_op": 50 * run, "ops_per_s": 1e9 / 50 / run} for run in (1, 2)]
         lines = self.report(*ns)
-        self.assertIn("Load average 1.0 to 2.0.", lines)
         self.row(lines, "`x/size=1` | 75 (50-100) | 15,000,000 (10,000,000-20,000,000) |")
 
     def test_what_was_not_measured_is_not_told(self):
