@@ -404,11 +404,12 @@ int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *e
 static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *request,
                                   reeve_error_t *error)
 {
-    int64_t until_ms = clock_deadline_ms(self->request_timeout_ms);
     set_error_text(self, "");
     *error = REEVE_ERR_OK;
     client_session_request(self->session, request, clock_mono_ms());
+    int64_t until_ms = clock_deadline_ms(self->request_timeout_ms);
     for (;;) {
+        bool late = clock_mono_ms() >= until_ms; /* then the session tells now if all was silent */
         turn(self);
         const client_answer_t *answer = client_session_answer(self->session);
         if (answer != NULL) {
@@ -416,7 +417,7 @@ static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *re
             *error = answer->error;
             return answer->error == REEVE_ERR_OK ? answer : NULL;
         }
-        if (!take_alarm(self, error) && clock_mono_ms() >= until_ms)
+        if (!take_alarm(self, error) && late)
             *error = REEVE_ERR_TIMED_OUT;
         else if (*error == REEVE_ERR_OK && wait_turn(self, until_ms) == WAKE_INTERRUPT)
             *error = REEVE_ERR_CLOSED;
