@@ -497,7 +497,7 @@ int main(int argc, char **argv)
                          .service = argv[4],
                          .prefix = "",
                          .count = worker ? 0 : 1,
-                         .timeout_ms = 5000};
+                         .timeout_ms = 120000};
     parse_options(&options, worker, argc - 4, argv + 4);
     if (worker ? options.body_count > 0 : options.body_count == 0)
         usage();

@@ -10,7 +10,7 @@ import mdp
 from tiny_broker import TinyBroker
 
 MDP_PEER = sys.argv.pop(1) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "mdp_peer"
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 class Process:

@@ -16,6 +16,7 @@ LONG = os.environ.get("REEVE_LONG") == "1"
 CONNECTIONS = 5_000 if LONG else 500
 CROWD = "crowd"
 CROWD_SIZE = 500
+CROWD_PATIENCE_MS = 600_000  # the last one is answered after thousands of others
 QUEUES = 10_000 if LONG else 1_000
 WORKER_QUEUES = 256
 BATCH = 250
@@ -43,8 +44,8 @@ def crowd_of_clients(endpoint, number):
         peer.send("HELLO", name=f"client-{number}-{i}")
         peer.send("SUBMIT", first=1, task=[task(f"t-{number}-{i}", "q")])
     for peer in peers:
-        peer.expect("WELCOME", timeout_ms=60_000)
-        peer.expect("CONFIRM", timeout_ms=60_000)
+        peer.expect("WELCOME", timeout_ms=CROWD_PATIENCE_MS)
+        peer.expect("CONFIRM", timeout_ms=CROWD_PATIENCE_MS)
     print("all are answered", flush=True)
     sys.stdin.read()
 

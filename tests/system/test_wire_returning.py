@@ -21,7 +21,7 @@ class Returning(WireTest):
         worker, token = self.holding(broker)
         broker.restart()
         worker.send("HEARTBEAT", held=[{"token": token, "running_ms": 5}])
-        self.assertEqual(worker.error(timeout_ms=30000), (wire.NOT_READY, 0))
+        self.assertEqual(worker.error(), (wire.NOT_READY, 0))
         worker.settle(token)  # before it has registered: kept, not refused for good
         self.assertEqual(worker.error(), (wire.NOT_READY, 0))
         worker.hello()

@@ -172,7 +172,7 @@ class Submitting(WireTest):
     def reject_too_large(self, peer):
         large = '{"args":["' + "x" * (16 << 20) + '"],"kwargs":{}}'
         peer.send("SUBMIT", first=999, task=[task("large", body=large)])
-        self.assertEqual(peer.error(timeout_ms=30000), (wire.TOO_LARGE, 999))
+        self.assertEqual(peer.error(), (wire.TOO_LARGE, 999))
 
     def test_what_a_task_may_just_be(self):
         broker = self.broker()
