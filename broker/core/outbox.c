@@ -27,6 +27,20 @@ effect_t *outbox_add(outbox_t *self, uint64_t after, effect_kind_t kind)
     return &held->effect;
 }
 
+void outbox_drop_revoke(outbox_t *self, peer_t peer, const held_t *held)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        const held_effect_t *from = &self->ring[(self->head + i) & (self->capacity - 1)];
+        const effect_t *effect = &from->effect;
+        if (effect->kind == EFFECT_REVOKE && effect->peer == peer &&
+            effect->revoke.seq == held->seq && effect->revoke.attempt == held->attempt)
+            continue; /* owns nothing */
+        self->ring[(self->head + kept++) & (self->capacity - 1)] = *from;
+    }
+    self->count = kept;
+}
+
 void outbox_release(outbox_t *self, uint64_t durable, effects_t *out)
 {
     while (self->count > 0 && self->ring[self->head].after <= durable) {

@@ -156,8 +156,10 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
             lease_revoke_held(core, worker->peer, &held[i]);
             continue;
         }
-        if (task->holder == NULL)
+        if (task->holder == NULL) {
+            outbox_drop_revoke(&core->outbox, worker->peer, &held[i]);
             lease_adopt(core, task, worker);
+        }
         if (held[i].timeout_ms > 0)
             task->timeout_ms = held[i].timeout_ms;
         task->lease_until_ms = core->now_ms + core->config.liveness_ms;

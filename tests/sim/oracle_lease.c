@@ -488,16 +488,11 @@ void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message)
         peer_leaves(self, peer, false);
 }
 
-/*  What a worker named while another connection had it is revoked; it may have got it since. */
 void say_revoke(oracle_t *self, uint64_t peer, const message_t *message)
 {
     lease_t *lease = lease_find(self, message->token);
     if (lease == NULL || lease->holder != peer)
         return;
-    if (self->now_ms - lease->adopted_ms <= self->doubt_ms) {
-        let_go(lease);
-        return;
-    }
     if (surely_lives(self, lease))
         oracle_break(self, RULE_ONE_LEASE, "%s was revoked from %s, whose lease lives",
                      lease->task->id, lease->worker);

@@ -106,6 +106,25 @@ static void a_worker_that_comes_back_too_late_is_told_to_stop(void **state)
     world_destroy(&w);
 }
 
+/*  Told to stop while another connection had the task; before it hears of that, it has it. */
+static void a_worker_that_gets_its_task_back_is_not_told_to_stop(void **state)
+{
+    (void)state;
+    world_t *w = world_with_a_lease();
+    world_ready(w, "second", "q", 1);
+    w->held = true;
+    world_submit(w, "client", (world_task_t){.id = "b", .queue = "p"});
+    world_heartbeat(w, "second", &(world_held_t){"a", 1, 0}, 1);
+    world_gone(w, "worker");
+    world_heartbeat(w, "second", &(world_held_t){"a", 1, 0}, 1);
+    world_rest(w);
+    EXPECT(w, "client confirm b");
+    world_ack(w, "second", "a", 1);
+    world_rest(w);
+    EXPECT(w, "second settled a#1");
+    world_destroy(&w);
+}
+
 static void the_same_name_on_a_new_connection_ends_the_old_one(void **state)
 {
     (void)state;
@@ -394,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_worker_that_comes_back_with_its_task_keeps_it),
         cmocka_unit_test(a_worker_that_comes_back_without_its_task_gives_it_up_at_once),
         cmocka_unit_test(a_worker_that_comes_back_too_late_is_told_to_stop),
+        cmocka_unit_test(a_worker_that_gets_its_task_back_is_not_told_to_stop),
         cmocka_unit_test(the_same_name_on_a_new_connection_ends_the_old_one),
         cmocka_unit_test(a_task_that_its_living_worker_no_longer_names_is_taken_back),
         cmocka_unit_test(a_heartbeat_cannot_claim_another_worker_s_task),
