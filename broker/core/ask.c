@@ -49,7 +49,7 @@ void tickets_forget_peer(core_t *core, peer_t peer)
 
 static void done(core_t *core, const ticket_t *ticket, uint64_t count, reeve_state_t state)
 {
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_DONE);
+    effect_t *effect = say(core, EFFECT_DONE);
     effect->peer = ticket->peer;
     effect->corr = ticket->corr;
     effect->done.count = count;
@@ -155,9 +155,8 @@ void waiters_free_all(core_t *core)
 void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr)
 {
     if (reeve_state_is_final(loaded->state))
-        tell(outbox_add(&core->outbox, core->changes, EFFECT_OUTCOME),
-             &(waiter_t){.peer = peer, .corr = corr}, loaded->record, loaded->state,
-             loaded->tries.attempts, loaded->outcome, false);
+        tell(say(core, EFFECT_OUTCOME), &(waiter_t){.peer = peer, .corr = corr}, loaded->record,
+             loaded->state, loaded->tries.attempts, loaded->outcome, false);
     else if (!waiter_add(core, loaded->record->seq, peer, corr))
         refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many waiters", 1000);
 }

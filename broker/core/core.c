@@ -104,6 +104,12 @@ void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms)
     loaded_fini(loaded);
 }
 
+effect_t *say(core_t *core, effect_kind_t kind)
+{
+    bool waits = core->outbox.count > 0 || core->changes > core->durable;
+    return waits ? outbox_add(&core->outbox, core->changes, kind) : effects_add(core->out, kind);
+}
+
 bool is_told_at_once(const core_t *core, const task_t *task)
 {
     return queue_is_in_memory(task->queue) && task->told_after <= core->durable;
@@ -115,14 +121,14 @@ effect_t *announce(core_t *core, task_t *task, effect_kind_t kind)
         return effects_add(core->out, kind);
     if (queue_is_in_memory(task->queue))
         task->told_after = core->changes; /* what comes later does not overtake it */
-    return outbox_add(&core->outbox, core->changes, kind);
+    return say(core, kind);
 }
 
 void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const char *text,
             int64_t retry_after_ms)
 {
     core->refused++;
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_REFUSE);
+    effect_t *effect = say(core, EFFECT_REFUSE);
     effect->peer = peer;
     effect->corr = corr;
     effect->refuse.error = error;

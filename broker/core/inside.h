@@ -256,8 +256,8 @@ void lease_progress(core_t *core, const event_t *event);
 void lease_check(core_t *core);
 /*  Tells the worker that held the task until the move just issued; NULL: nobody did. */
 void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause);
-/*  Tells the peer that an attempt which it named is not its own. */
-void lease_revoke_held(core_t *core, peer_t peer, const held_t *held);
+/*  Tells the worker that an attempt which it named is not its own. */
+void lease_revoke_held(core_t *core, worker_t *worker, const held_t *held);
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
                          const char *error);
 /*  A failure of the current attempt: retry with backoff, or the dead letters. */
@@ -293,9 +293,11 @@ bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr);
 void waiters_forget_peer(core_t *core, peer_t peer);
 void waiters_free_all(core_t *core);
 
+/*  A new effect for a peer or the log: it leaves when all changes so far are durable, in its turn. */
+effect_t *say(core_t *core, effect_kind_t kind);
 /*  Whether what is told of the task now leaves at once: its queue's durability is memory. */
 bool is_told_at_once(const core_t *core, const task_t *task);
-/*  A new effect for a peer that tells of this task; else it leaves when all changes so far are durable. */
+/*  A new effect for a peer that tells of this task: at once, or as say does. */
 effect_t *announce(core_t *core, task_t *task, effect_kind_t kind);
 /*  Answers, through the outbox. */
 void refuse(core_t *core, peer_t peer, uint64_t corr, reeve_error_t error, const char *text,

@@ -255,9 +255,10 @@ static void revoke(effect_t *effect, peer_t peer, const held_t *held, revoke_cau
     effect->revoke.cause = cause;
 }
 
-void lease_revoke_held(core_t *core, peer_t peer, const held_t *held)
+void lease_revoke_held(core_t *core, worker_t *worker, const held_t *held)
 {
-    revoke(outbox_add(&core->outbox, core->changes, EFFECT_REVOKE), peer, held, REVOKE_STALE);
+    revoke(say(core, EFFECT_REVOKE), worker->peer, held, REVOKE_STALE);
+    worker->told_after = core->changes;
 }
 
 void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause)
@@ -374,7 +375,7 @@ static task_t *current(core_t *core, peer_t peer, uint64_t seq, uint32_t attempt
 static void refuse_stale(core_t *core, const event_t *event, uint64_t seq, uint32_t attempt)
 {
     core->stale++;
-    effect_t *note = outbox_add(&core->outbox, core->changes, EFFECT_NOTE);
+    effect_t *note = say(core, EFFECT_NOTE);
     note->peer = event->peer;
     note->note.kind = NOTE_STALE;
     const task_t *task = task_find(core, seq);

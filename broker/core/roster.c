@@ -33,7 +33,7 @@ static worker_t *find_earlier(const core_t *core, const event_t *event)
 
 static void note(core_t *core, note_kind_t kind, const worker_t *worker)
 {
-    effect_t *effect = outbox_add(&core->outbox, core->changes, EFFECT_NOTE);
+    effect_t *effect = say(core, EFFECT_NOTE);
     effect->peer = worker->peer;
     effect->note.kind = kind;
     effect->note.worker = mem_strdup(worker->name);
@@ -153,7 +153,7 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
                        task->tries.attempts == held[i].attempt &&
                        (task->holder == NULL || task->holder == worker);
         if (!current) {
-            lease_revoke_held(core, worker->peer, &held[i]);
+            lease_revoke_held(core, worker, &held[i]);
             continue;
         }
         if (task->holder == NULL) {
@@ -218,7 +218,7 @@ void worker_ready(core_t *core, const event_t *event)
     if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {
         refuse(core, event->peer, event->corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
         worker_remove(core, worker, DEPARTURE_GOODBYE);
-        outbox_add(&core->outbox, core->changes, EFFECT_DISCONNECT)->peer = event->peer;
+        say(core, EFFECT_DISCONNECT)->peer = event->peer;
         return;
     }
     worker->prefetch = event->ready.prefetch;

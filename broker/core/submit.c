@@ -110,8 +110,7 @@ static void settle_duplicate(core_t *core, const ticket_t *ticket, loaded_t *loa
         return;
     }
     core->duplicates++;
-    confirm(outbox_add(&core->outbox, core->changes, EFFECT_CONFIRM), ticket->peer, ticket->corr,
-            DURABILITY_FSYNC, true);
+    confirm(say(core, EFFECT_CONFIRM), ticket->peer, ticket->corr, DURABILITY_FSYNC, true);
     if (ticket->wait)
         wait_for(core, loaded, ticket->peer, ticket->corr);
 }

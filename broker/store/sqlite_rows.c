@@ -150,12 +150,16 @@ typedef struct cursor {
     size_t at;
 } cursor_t;
 
+#define NEW_TASK_COLUMNS                                                                           \
+    "seq, id, queue_id, name, origin, priority, created_ms, run_at_ms, expires_ms, timeout_ms, "   \
+    "backoff_ms, max_retries, body_kind, reply_to, body"
+#define NEW_DONE_COLUMNS                                                                           \
+    "seq, state, remove_at_ms, attempts, ending, worker, started_ms, ended_ms, duration_ms, "      \
+    "result_kind, result, reason, error, traceback"
+
 static const char *const declarations[] = {
-    [NEW_TASK] = "CREATE TABLE x (seq, id, queue_id, name, origin, priority, created_ms, "
-                 "run_at_ms, expires_ms, timeout_ms, backoff_ms, max_retries, body_kind, "
-                 "reply_to, body)",
-    [NEW_DONE] = "CREATE TABLE x (seq, state, remove_at_ms, attempts, ending, worker, started_ms, "
-                 "ended_ms, duration_ms, result_kind, result, reason, error, traceback)",
+    [NEW_TASK] = "CREATE TABLE x (" NEW_TASK_COLUMNS ")",
+    [NEW_DONE] = "CREATE TABLE x (" NEW_DONE_COLUMNS ")",
     [NEW_READY] = "CREATE TABLE x (key)",
 };
 

@@ -300,8 +300,10 @@ static policy_t choose_policies(scene_t *self)
     policy.backoff_ms = bits & 64 ? 0 : 1000;
     policy.backoff_max_ms = 10 * 1000;
     policy.retention_ms = bits & 128 ? 2000 : HOUR_MS;
+    policy.durability = (bits & 36) == 36 ? DURABILITY_MEMORY : DURABILITY_FSYNC;
     self->named = (named_policy_t){"r", policy};
     self->named.policy.max_retries = 0;
+    self->named.policy.durability = DURABILITY_FSYNC;
     return policy;
 }
 
