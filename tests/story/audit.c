@@ -18,10 +18,12 @@ struct fact {
     uint32_t queue_id;
     size_t body_size;
     char *id;
-    bool in_memory; /* its changes may be told at once */
+    bool in_memory;      /* its changes may be told at once */
+    bool told_ephemeral; /* an attempt that a crash may take back */
     reeve_state_t state;
     uint32_t attempts, left_attempt, told_attempt; /* told: the last that was delivered */
     uint64_t admitted, delivered, left, ended;
+    fact_t *forgotten; /* the next one */
     UT_hash_handle by_seq, by_id;
 };
 
@@ -162,6 +164,7 @@ static void check_delivery(world_t *self, const effect_t *effect)
     if (effect->deliver.attempt <= fact->told_attempt)
         fail_msg("attempt %u of %s was delivered before", effect->deliver.attempt, fact->id);
     fact->told_attempt = effect->deliver.attempt;
+    fact->told_ephemeral |= effect->deliver.ephemeral;
     if (fact->attempts == effect->deliver.attempt)
         check_durable(self, fact, fact->delivered, "a delivery");
     connection_t *connection = &self->connections[effect->peer - 1];
@@ -290,8 +293,8 @@ static void forget(world_t *self, fact_t *fact)
             HASH_ADD_KEYPTR(by_id, self->by_id, before->id, strlen(before->id), before);
     }
     HASH_DELETE(by_seq, self->by_seq, fact);
-    free(fact->id);
-    free(fact);
+    fact->forgotten = self->forgotten; /* a test may hold its id */
+    self->forgotten = fact;
 }
 
 /*  The facts go back to what the store has. */
@@ -307,7 +310,7 @@ void audit_crash(world_t *self)
         if (stored) {
             fact->state = page.items[0].state;
             fact->attempts = page.items[0].tries.attempts;
-            if (fact->in_memory)
+            if (fact->told_ephemeral)
                 fact->told_attempt = fact->attempts;
         }
         page_fini(&page);
@@ -327,6 +330,11 @@ void audit_free(world_t *self)
     fact_t *fact, *next;
     HASH_ITER (by_seq, self->by_seq, fact, next) {
         HASH_DELETE(by_seq, self->by_seq, fact);
+        free(fact->id);
+        free(fact);
+    }
+    while ((fact = self->forgotten) != NULL) {
+        self->forgotten = fact->forgotten;
         free(fact->id);
         free(fact);
     }

@@ -52,7 +52,7 @@ typedef struct world {
     size_t delivery_count;
     char **labels; /* by correlation number: what the request was about */
     uint64_t label_count;
-    fact_t *by_seq, *by_id; /* the audit's knowledge */
+    fact_t *by_seq, *by_id, *forgotten; /* the audit's knowledge */
     uint64_t changes, durable;
     char **lines;
     size_t line_count;
