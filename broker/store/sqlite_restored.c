@@ -27,23 +27,20 @@ static void note_lease(loaded_t *loaded, void *arg)
 }
 
 /*  Back into its queue, uncounted, as if its worker had given it back. */
-static int release(store_t *store, const loaded_t *loaded, int64_t wall_ms)
+static int release(store_t *store, loaded_t *loaded, int64_t wall_ms)
 {
-    outcome_t *outcome =
-        outcome_new(&(outcome_spec_t){.ending = ENDING_RELEASED,
-                                      .attempt = loaded->tries.attempts,
-                                      .started_ms = loaded->at_ms,
-                                      .ended_ms = wall_ms,
-                                      .worker = slice_str(loaded->worker),
-                                      .reason = slice_str("released"),
-                                      .error = slice_str("restored from a backup")});
-    int rc = store->ops->apply(store, &(change_t){.record = loaded->record,
-                                                  .from = REEVE_STATE_PROCESSING,
-                                                  .to = REEVE_STATE_QUEUED,
-                                                  .tries = loaded->tries,
-                                                  .outcome = outcome});
-    outcome_unref(&outcome);
-    return rc;
+    loaded->outcome = outcome_new(&(outcome_spec_t){.ending = ENDING_RELEASED,
+                                                    .attempt = loaded->tries.attempts,
+                                                    .started_ms = loaded->at_ms,
+                                                    .ended_ms = wall_ms,
+                                                    .worker = slice_str(loaded->worker),
+                                                    .reason = slice_str("released"),
+                                                    .error = slice_str("restored from a backup")});
+    return store->ops->apply(store, &(change_t){.record = loaded->record,
+                                                .from = REEVE_STATE_PROCESSING,
+                                                .to = REEVE_STATE_QUEUED,
+                                                .tries = loaded->tries,
+                                                .outcome = loaded->outcome});
 }
 
 static int renew(sqlite_store_t *self)
