@@ -102,16 +102,11 @@ static bool is_address(const char *text)
     return strcmp(text, "off") == 0 || address_valid(text);
 }
 
-static const char *const durabilities[] = {
-    [DURABILITY_FSYNC] = "fsync",
-    [DURABILITY_MEMORY] = "memory",
-};
-
 static bool set_durability(const char *text, durability_t *value)
 {
-    bool memory = strcmp(text, durabilities[DURABILITY_MEMORY]) == 0;
+    bool memory = strcmp(text, durability_name(DURABILITY_MEMORY)) == 0;
     *value = memory ? DURABILITY_MEMORY : DURABILITY_FSYNC;
-    return memory || strcmp(text, durabilities[DURABILITY_FSYNC]) == 0;
+    return strcmp(text, durability_name(*value)) == 0;
 }
 
 static bool set(const setting_t *setting, void *base, const char *text)
@@ -625,7 +620,7 @@ static void print_settings(const setting_t *settings, int count, const void *bas
             fprintf(out, "%s\n", log_level_name(*(const log_level_t *)at));
             break;
         case DURABILITY:
-            fprintf(out, "%s\n", durabilities[*(const durability_t *)at]);
+            fprintf(out, "%s\n", durability_name(*(const durability_t *)at));
             break;
         default:
             fprintf(out, "%" PRId64 "\n", *(const int64_t *)at);

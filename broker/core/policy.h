@@ -11,6 +11,12 @@ typedef enum durability {
     DURABILITY_MEMORY, /* the broker knows it, and writes it soon: a crash may lose it */
 } durability_t;
 
+/*  As in configurations, confirms and documents. */
+static inline const char *durability_name(durability_t durability)
+{
+    return durability == DURABILITY_MEMORY ? "memory" : "fsync";
+}
+
 typedef struct policy {
     uint32_t max_retries;
     uint32_t max_deaths; /* a task that lost this many workers is quarantined */

@@ -187,6 +187,7 @@ static void add_policy(const reactor_t *self, cJSON *document, const record_t *r
     if (timeout_ms)
         cJSON_AddNumberToObject(object, "timeout_s", (double)timeout_ms / 1000);
     cJSON_AddNumberToObject(object, "retention_s", (double)policy->retention_ms / 1000);
+    cJSON_AddStringToObject(object, "durability", durability_name(policy->durability));
 }
 
 char *document_explain(const reactor_t *self, const biography_t *biography, size_t ahead)

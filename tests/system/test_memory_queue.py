@@ -38,6 +38,15 @@ class MemoryQueue(WireTest):
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
             self.assertEqual(json.loads(done.stdout)["durability"], durability)
 
+    def test_explain_tells_it(self):
+        broker = self.quick()
+        client = self.peer(broker)
+        for queue, durability in (("quick", "memory"), ("kept", "fsync")):
+            client.submit(queue, queue)
+            client.send("QUERY", corr=7, what=5, id=queue)
+            document = json.loads(client.expect("DOCUMENT")["json"])
+            self.assertEqual(document["policy"]["durability"], durability)
+
     def test_what_was_written_survives_a_crash_but_tokens_do_not(self):
         broker = self.quick(config={"grace": "60s"})
         client = self.peer(broker)
