@@ -527,7 +527,7 @@ static void put_entry(buffer_t *entries, const record_t *record)
     free(line.data);
 }
 
-static _Thread_local batch_t held;
+static _Thread_local batch_t held; /* its buffer is kept for the next lines */
 
 void log_hold(void)
 {
@@ -538,8 +538,7 @@ void log_release(void)
 {
     int saved_errno = errno;
     hand_over(&held);
-    free(held.records.data);
-    held = (batch_t){0};
+    held.held = false;
     errno = saved_errno;
 }
 

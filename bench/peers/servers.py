@@ -211,11 +211,13 @@ class Reeve(Server):
 
 
 class ReeveMemory(Reeve):
+    """As one would keep requests that are answered: nothing is kept of what has ended."""
+
     name, title, durability = "reeve-memory", "Reeve, queue durability `memory`", "memory"
 
     def start(self):
         file = self.dir / "memory.conf"
-        file.write_text('defaults\n    durability = "memory"\n')
+        file.write_text('defaults\n    durability = "memory"\n    retention = 0s\n')
         self.more = ("--config", file)
         super().start()
 

@@ -23,6 +23,8 @@ record_t *record_new(const task_spec_t *spec, uint64_t seq, uint32_t queue_id)
     record->seq = seq;
     record->spec = *spec;
     record->untraced = false;
+    record->request = 0;
+    record->batch = 0;
     uint8_t *at = record->bytes;
     take(&record->spec.id, &at);
     take(&record->spec.queue, &at);

@@ -27,7 +27,10 @@ typedef struct record {
     uint32_t queue_id;
     uint64_t seq;
     task_spec_t spec; /* slices into bytes */
-    bool untraced;    /* the log has looked: the body names no trace. The reactor's, like refs */
+    /* The reactor's, like refs: */
+    bool untraced;    /* the log has looked: the body names no trace */
+    uint32_t request; /* the last about this task in the batch of this number */
+    uint64_t batch;   /* 0: none */
     uint8_t bytes[];
 } record_t;
 

@@ -77,6 +77,7 @@ struct reactor {
     size_t unanswered_bytes; /* bodies and results in them */
     size_t unchecked_bytes;  /* the same since the free space was last looked at */
     batch_t *batch;          /* what this turn has for the writer; NULL: nothing yet */
+    uint64_t batches;        /* so far */
     effects_t effects;
     peers_t peers;
     peer_entry_t *dirty;

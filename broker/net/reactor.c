@@ -72,6 +72,7 @@ static request_t *add_request(reactor_t *self, request_kind_t kind)
     if (self->batch == NULL) {
         self->batch = batch_new();
         self->batch->since_ms = self->now_ms;
+        self->batch->number = ++self->batches;
     }
     return batch_add(self->batch, kind);
 }
@@ -94,6 +95,30 @@ static size_t change_bytes(const change_t *change)
     return size;
 }
 
+/*  A task in memory that has ended and is not kept, before anything of it was handed over, need not be
+    written. Its requests of this batch are found by a chain, the newest first. */
+static void skip_short_life(reactor_t *self, request_t *request)
+{
+    const change_t *change = &request->effect.change;
+    record_t *record = change->record;
+    request_t *items = self->batch->items;
+    size_t index = (size_t)(request - items);
+    bool begins = change->from == REEVE_STATE_UNKNOWN;
+    bool continues = record->batch == self->batch->number && items[record->request].whole;
+    request->whole = begins || continues;
+    request->earlier = begins ? index : record->request;
+    record->batch = self->batch->number;
+    record->request = (uint32_t)index;
+    bool kept =
+        !reeve_state_is_final(change->to) || change->at_ms == 0 || change->at_ms > self->wall_ms;
+    if (!request->whole || kept)
+        return;
+    id_filter_drop(self->ids, record->seq);
+    record->batch = 0;
+    for (; !items[index].skipped; index = items[index].earlier)
+        items[index].skipped = true;
+}
+
 static void to_store(reactor_t *self, effect_t *effect)
 {
     request_t *request = add_request(self, REQUEST_EFFECT);
@@ -108,6 +133,10 @@ static void to_store(reactor_t *self, effect_t *effect)
         self->unchecked_bytes += bytes;
         if (effect->change.from == REEVE_STATE_UNKNOWN)
             id_filter_add(self->ids, id_hash(self->identity.id_seed, record->spec.id), record->seq);
+        if (effect->change.may_wait)
+            skip_short_life(self, request);
+        else
+            effect->change.record->batch = 0;
     }
     *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
 }

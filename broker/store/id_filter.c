@@ -14,7 +14,7 @@
 /*  32 bits of the 48 are enough: what matters is that they are not those which choose the slot. */
 typedef struct generation {
     uint64_t max_seq;
-    uint32_t count;
+    uint32_t count, dropped;
     uint32_t tags[GENERATION_SLOTS]; /* 0: empty */
 } generation_t;
 
@@ -160,6 +160,19 @@ static bool remove_segment(segment_list_t *list, uint64_t run)
         return true;
     }
     return false;
+}
+
+void id_filter_drop(id_filter_t *self, uint64_t seq)
+{
+    size_t at = 0;
+    while (at < self->generation_count && self->generations[at]->max_seq < seq)
+        at++;
+    if (at == self->generation_count || ++self->generations[at]->dropped < GENERATION_IDS)
+        return;
+    free(self->generations[at]);
+    self->generation_count--;
+    memmove(&self->generations[at], &self->generations[at + 1],
+            (self->generation_count - at) * sizeof *self->generations);
 }
 
 static void forget_covered(id_filter_t *self, uint64_t covered_seq)

@@ -46,6 +46,9 @@ void id_filter_destroy(id_filter_t **self_p);
 /*  A task is admitted: from now on its id is a maybe. `seq` is the task's, ascending. */
 void id_filter_add(id_filter_t *self, uint64_t hash, uint64_t seq);
 
+/*  The task was never written, so that nothing will tell of it: what only such tasks keep is forgotten. */
+void id_filter_drop(id_filter_t *self, uint64_t seq);
+
 /*  False: no task that exists has this id. Never false for an id admitted and not removed, once the
     index's first update was applied; so apply that before the first question. */
 bool id_filter_maybe(const id_filter_t *self, uint64_t hash);

@@ -86,7 +86,7 @@ static int carry_out(writer_t *self, request_t *request)
     const store_ops_t *ops = self->store->ops;
     switch (request->kind) {
     case REQUEST_EFFECT:
-        return carry_out_effect(self, request);
+        return request->skipped ? STORE_OK : carry_out_effect(self, request);
     case REQUEST_BIOGRAPHY:
         return carry_out_biography(self, request);
     case REQUEST_DEAD_LIST:

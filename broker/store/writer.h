@@ -21,6 +21,9 @@ typedef enum request_kind {
 typedef struct request {
     request_kind_t kind;
     effect_t effect; /* owned */
+    bool whole;      /* the task's life has begun in this batch */
+    bool skipped;    /* and ended, and it is not kept: nothing is written */
+    size_t earlier;  /* the request before this one about the same task, where `whole` */
     peer_t peer;     /* BIOGRAPHY, DEAD_LIST: who asked */
     uint64_t corr;
     int purpose; /* the asker's own mark */
@@ -34,6 +37,7 @@ typedef struct request {
 } request_t;
 
 typedef struct batch {
+    uint64_t number; /* the giver's */
     request_t *items;
     size_t count, capacity;
     uint64_t changes; /* how many of the items are changes */

@@ -104,6 +104,22 @@ static void what_is_covered_is_forgotten(void **state)
     id_filter_destroy(&filter);
 }
 
+static void what_was_never_written_is_forgotten(void **state)
+{
+    (void)state;
+    id_filter_t *filter = id_filter_new();
+    size_t empty = id_filter_bytes(filter);
+    id_filter_add(filter, hash_of(1), 1);
+    size_t one = id_filter_bytes(filter);
+    for (uint64_t n = 2; n <= 100000; ++n) {
+        id_filter_add(filter, hash_of(n), n);
+        id_filter_drop(filter, n);
+    }
+    assert_in_range(id_filter_bytes(filter), one, empty + 2 * (one - empty));
+    assert_true(id_filter_maybe(filter, hash_of(1)));
+    id_filter_destroy(&filter);
+}
+
 static void a_merged_segment_replaces_its_parts_in_one_update(void **state)
 {
     (void)state;
@@ -226,6 +242,7 @@ int main(void)
         cmocka_unit_test(an_id_is_a_maybe_from_its_admission_on),
         cmocka_unit_test(an_id_that_the_writer_has_not_seen_outlives_a_seal),
         cmocka_unit_test(what_is_covered_is_forgotten),
+        cmocka_unit_test(what_was_never_written_is_forgotten),
         cmocka_unit_test(a_merged_segment_replaces_its_parts_in_one_update),
         cmocka_unit_test(a_segment_made_and_unmade_in_one_update_is_gone),
         cmocka_unit_test(the_recent_hashes_of_an_update_are_kept_until_covered),
