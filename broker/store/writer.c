@@ -35,7 +35,6 @@ request_t *batch_add(batch_t *batch, request_kind_t kind)
 {
     batch->items = mem_room(batch->items, &batch->capacity, batch->count, sizeof *batch->items);
     request_t *request = &batch->items[batch->count++];
-    memset(request, 0, sizeof *request);
     request->kind = kind;
     return request;
 }
