@@ -28,9 +28,10 @@ typedef struct record {
     uint64_t seq;
     task_spec_t spec; /* slices into bytes */
     /* The reactor's, like refs: */
-    bool untraced;    /* the log has looked: the body names no trace */
-    uint32_t request; /* the last about this task in the batch of this number */
-    uint64_t batch;   /* 0: none */
+    bool untraced; /* the log has looked: the body names no trace */
+    uint32_t
+        request; /* the last about this task in the batch of this number, in which it has begun */
+    uint64_t batch; /* 0: none */
     uint8_t bytes[];
 } record_t;
 

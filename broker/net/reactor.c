@@ -104,14 +104,14 @@ static void skip_short_life(reactor_t *self, request_t *request)
     request_t *items = self->batch->items;
     size_t index = (size_t)(request - items);
     bool begins = change->from == REEVE_STATE_UNKNOWN;
-    bool continues = record->batch == self->batch->number && items[record->request].whole;
-    request->whole = begins || continues;
+    if (!begins && record->batch != self->batch->number)
+        return;
     request->earlier = begins ? index : record->request;
     record->batch = self->batch->number;
     record->request = (uint32_t)index;
     bool kept =
         !reeve_state_is_final(change->to) || change->at_ms == 0 || change->at_ms > self->wall_ms;
-    if (!request->whole || kept)
+    if (kept)
         return;
     id_filter_drop(self->ids, record->seq);
     record->batch = 0;
@@ -513,8 +513,9 @@ static long poll_timeout_ms(const reactor_t *self)
     int64_t until_ms = core_next_deadline(self->core);
     if (self->watchdog.next_ms < until_ms)
         until_ms = self->watchdog.next_ms;
-    if (linger_until_ms(self) < until_ms)
-        until_ms = linger_until_ms(self);
+    int64_t linger_ms = linger_until_ms(self);
+    if (linger_ms < until_ms)
+        until_ms = linger_ms;
     int64_t wait_ms = until_ms - clock_mono_ms();
     return wait_ms < 0 ? 0 : wait_ms > POLL_MAX_MS ? POLL_MAX_MS : (long)wait_ms;
 }

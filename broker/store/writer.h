@@ -21,9 +21,8 @@ typedef enum request_kind {
 typedef struct request {
     request_kind_t kind;
     effect_t effect; /* owned */
-    bool whole;      /* the task's life has begun in this batch */
-    bool skipped;    /* and ended, and it is not kept: nothing is written */
-    size_t earlier;  /* the request before this one about the same task, where `whole` */
+    bool skipped;    /* the task has begun and ended in this batch, and is not kept: not written */
+    size_t earlier;  /* the request before this one about a task that has begun in this batch */
     peer_t peer;     /* BIOGRAPHY, DEAD_LIST: who asked */
     uint64_t corr;
     int purpose; /* the asker's own mark */
