@@ -162,29 +162,27 @@ static bool remove_segment(segment_list_t *list, uint64_t run)
     return false;
 }
 
+/*  The generations that are covered up to this seq, and those whose ids were all dropped. */
+static void forget(id_filter_t *self, uint64_t covered_seq)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->generation_count; ++i) {
+        generation_t *generation = self->generations[i];
+        if (generation->max_seq <= covered_seq || generation->dropped == GENERATION_IDS)
+            free(generation);
+        else
+            self->generations[kept++] = generation;
+    }
+    self->generation_count = kept;
+}
+
 void id_filter_drop(id_filter_t *self, uint64_t seq)
 {
     size_t at = 0;
     while (at < self->generation_count && self->generations[at]->max_seq < seq)
         at++;
-    if (at == self->generation_count || ++self->generations[at]->dropped < GENERATION_IDS)
-        return;
-    free(self->generations[at]);
-    self->generation_count--;
-    memmove(&self->generations[at], &self->generations[at + 1],
-            (self->generation_count - at) * sizeof *self->generations);
-}
-
-static void forget_covered(id_filter_t *self, uint64_t covered_seq)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < self->generation_count; ++i) {
-        if (self->generations[i]->max_seq <= covered_seq)
-            free(self->generations[i]);
-        else
-            self->generations[kept++] = self->generations[i];
-    }
-    self->generation_count = kept;
+    if (at < self->generation_count && ++self->generations[at]->dropped == GENERATION_IDS)
+        forget(self, 0);
 }
 
 void id_filter_apply(id_filter_t *self, id_update_t **update_p)
@@ -199,7 +197,7 @@ void id_filter_apply(id_filter_t *self, id_update_t **update_p)
             ++slice;
         assert(slice < ID_SLICES);
     }
-    forget_covered(self, update->covered_seq);
+    forget(self, update->covered_seq);
     for (size_t i = 0; i < update->recent_count; ++i)
         id_filter_add(self, update->recent[i], update->recent_seq);
     id_update_destroy(update_p);
