@@ -157,11 +157,15 @@ typedef struct cursor {
     "seq, state, remove_at_ms, attempts, ending, worker, started_ms, ended_ms, duration_ms, "      \
     "result_kind, result, reason, error, traceback"
 
-static const char *const declarations[] = {
-    [NEW_TASK] = "CREATE TABLE x (" NEW_TASK_COLUMNS ")",
-    [NEW_DONE] = "CREATE TABLE x (" NEW_DONE_COLUMNS ")",
-    [NEW_READY] = "CREATE TABLE x (key)",
+static const struct {
+    const char *name, *declaration;
+} sources[] = {
+    [NEW_TASK] = {"new_task", "CREATE TABLE x (" NEW_TASK_COLUMNS ")"},
+    [NEW_DONE] = {"new_done", "CREATE TABLE x (" NEW_DONE_COLUMNS ")"},
+    [NEW_READY] = {"new_ready", "CREATE TABLE x (key)"},
 };
+
+enum { SOURCES = sizeof sources / sizeof sources[0] };
 
 static int open_table(sqlite3 *db, void *store, int argc, const char *const *argv,
                       sqlite3_vtab **out, char **error)
@@ -169,10 +173,9 @@ static int open_table(sqlite3 *db, void *store, int argc, const char *const *arg
     (void)argc, (void)error;
     table_t *table = mem_zalloc(sizeof *table);
     table->store = store;
-    table->source = strcmp(argv[0], "new_task") == 0   ? NEW_TASK
-                    : strcmp(argv[0], "new_done") == 0 ? NEW_DONE
-                                                       : NEW_READY;
-    int rc = sqlite3_declare_vtab(db, declarations[table->source]);
+    while (strcmp(argv[0], sources[table->source].name) != 0)
+        table->source++;
+    int rc = sqlite3_declare_vtab(db, sources[table->source].declaration);
     if (rc == SQLITE_OK)
         *out = &table->base;
     else
@@ -262,9 +265,8 @@ int rows_register(sqlite_store_t *self)
         .xColumn = show,
         .xRowid = row_number,
     };
-    static const char *const names[] = {"new_task", "new_done", "new_ready"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (sqlite3_create_module(self->db, names[i], &module, self) != SQLITE_OK)
+    for (size_t i = 0; i < SOURCES; i++)
+        if (sqlite3_create_module(self->db, sources[i].name, &module, self) != SQLITE_OK)
             return sqlite_fail(self, "virtual tables");
     return STORE_OK;
 }

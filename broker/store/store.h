@@ -57,8 +57,8 @@ typedef struct store_ops {
     /*  Calls back for every queue, then for every lease. Once, before the first begin. */
     int (*recover)(store_t *store, const store_recovery_t *recovery);
     int (*begin)(store_t *store);
-    /*  Writes one move of one task; what `change` points to is borrowed until commit. To remove an ended task that
-        `maintain` has removed already is no error: the two may cross. */
+    /*  Writes one move of one task; what `change` points to is borrowed until commit. To remove an
+        ended task that `maintain` has removed already is no error: the two may cross. */
     int (*apply)(store_t *store, const change_t *change);
     /*  Makes everything since begin durable; returns when it is (fsync done). */
     int (*commit)(store_t *store);
