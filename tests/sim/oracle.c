@@ -121,11 +121,15 @@ static void hear_by_id(oracle_t *self, const message_t *message)
         may_have_ended(task, self->wall_ms);
 }
 
+static bool is_meant(const message_t *message, const char *queue)
+{
+    return message->queues[0][0] == '\0' || strcmp(queue, message->queues[0]) == 0;
+}
+
 static void hear_bulk(oracle_t *self, const message_t *message)
 {
     for (unsigned i = 0; i < self->plan.queue_count; i++) {
-        bool meant = message->queues[0][0] == '\0' ||
-                     strcmp(self->plan.queues[i].name, message->queues[0]) == 0;
+        bool meant = is_meant(message, self->plan.queues[i].name);
         if (meant && message->kind == MSG_REDRIVE)
             self->bulk[i].redrive_ms = self->now_ms;
         if (meant && message->kind == MSG_PURGE)
@@ -139,10 +143,8 @@ static void hear_dead(oracle_t *self, const message_t *message)
     if (message->id[0] == '\0')
         hear_bulk(self, message);
     for (ledger_task_t *task = self->tasks; task; task = task->hh.next) {
-        bool meant = message->id[0]
-                         ? strcmp(task->id, message->id) == 0
-                         : message->queues[0][0] == '\0' ||
-                               strcmp(task->versions[0].content.queue, message->queues[0]) == 0;
+        bool meant = message->id[0] ? strcmp(task->id, message->id) == 0
+                                    : is_meant(message, task->versions[0].content.queue);
         task->redrive_heard |= meant && message->kind == MSG_REDRIVE;
         task->purge_heard |= meant && message->kind == MSG_PURGE;
     }

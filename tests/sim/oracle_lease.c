@@ -419,15 +419,27 @@ static void demand_tries(const oracle_t *self, const message_t *message)
                      message->failures, retry_limit(self, message));
 }
 
-static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *task,
-                      const message_t *message)
+/*  `lives`: the task's, which it becomes the latest of. */
+static lease_t *lease_new(oracle_t *self, ledger_task_t *task, lease_t **lives,
+                          const message_t *message)
 {
-    bool mdp = peer->protocol != SPEAKS_REEVE;
     lease_t *lease = mem_zalloc(sizeof *lease);
     memcpy(lease->token, message->token, sizeof lease->token);
     lease->task = task;
     lease->attempt = message->attempt;
     lease->in_memory = plan_queue(&self->plan, message->content.queue)->in_memory;
+    lease->adopted_ms = INT64_MIN / 2;
+    lease->earlier = *lives;
+    *lives = lease;
+    HASH_ADD_STR(self->leases, token, lease);
+    return lease;
+}
+
+static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *task,
+                      const message_t *message)
+{
+    bool mdp = peer->protocol != SPEAKS_REEVE;
+    lease_t *lease = lease_new(self, task, &task->latest, message);
     lease->holder = peer->handle;
     if (!peer->former_name[0])
         memcpy(lease->worker, peer->name, sizeof lease->worker);
@@ -442,22 +454,6 @@ static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *
                   self->now_ms - peer->lost_ms <= self->doubt_ms;
     if (!lease->over)
         lease->sure_until_ms = mdp ? timeout_at_ms : alive_ms + self->plan.liveness_ms;
-    lease->adopted_ms = INT64_MIN / 2;
-    lease->earlier = task->latest;
-    task->latest = lease;
-    HASH_ADD_STR(self->leases, token, lease);
-}
-
-static void add_former_lease(oracle_t *self, ledger_task_t *task, const message_t *message)
-{
-    lease_t *lease = mem_zalloc(sizeof *lease);
-    memcpy(lease->token, message->token, sizeof lease->token);
-    lease->task = task;
-    lease->attempt = message->attempt;
-    lease->over = true;
-    lease->earlier = task->former;
-    task->former = lease;
-    HASH_ADD_STR(self->leases, token, lease);
 }
 
 void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message)
@@ -469,7 +465,7 @@ void say_deliver(oracle_t *self, ledger_peer_t *peer, const message_t *message)
         oracle_break(self, RULE_ASCENDING, "%s: attempt %u was given out twice", task->id,
                      message->attempt);
     if (is_of_former_life(self, task, message)) {
-        add_former_lease(self, task, message);
+        lease_new(self, task, &task->former, message)->over = true;
         return;
     }
     demand_fitting_life(self, task, message);
