@@ -297,6 +297,12 @@ static int begin(store_t *store)
     return STORE_OK;
 }
 
+static int sync_nothing(store_t *store)
+{
+    (void)store;
+    return STORE_OK;
+}
+
 static int commit(store_t *store)
 {
     memory_store_t *self = self_of(store);
@@ -555,6 +561,7 @@ store_t *memory_store_new(void)
         .begin = begin,
         .apply = apply,
         .commit = commit,
+        .sync = sync_nothing,
         .find = find,
         .load = load,
         .due = due,

@@ -412,6 +412,15 @@ static int truncate_files(sqlite_store_t *self)
     return rc == SQLITE_OK || rc == SQLITE_BUSY ? STORE_OK : sqlite_fail(self, "checkpoint");
 }
 
+/*  Where the log has become long, moves it into the database. */
+static int checkpoint_when_long(sqlite3 *db, int wal_pages)
+{
+    if (wal_pages < CHECKPOINT_PAGES)
+        return SQLITE_OK;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return rc == SQLITE_BUSY ? SQLITE_OK : rc;
+}
+
 static int commit(store_t *store)
 {
     sqlite_store_t *self = self_of(store);
@@ -430,13 +439,14 @@ static int commit(store_t *store)
         return truncate_files(self);
     int rc = self->checkpointer
                  ? checkpointer_committed(self->checkpointer, self->db, self->wal_pages)
-                 : SQLITE_OK;
+                 : checkpoint_when_long(self->db, self->wal_pages);
     return rc == SQLITE_OK ? STORE_OK : sqlite_fail_with(self, "checkpoint", rc);
 }
 
 static const char *error_text(const store_t *store)
 {
-    return ((const sqlite_store_t *)store)->error;
+    const sqlite_store_t *self = (const sqlite_store_t *)store;
+    return self->sync_failed ? self->sync_error : self->error;
 }
 
 static id_update_t *id_update(store_t *store)
@@ -463,6 +473,8 @@ static void close_store(store_t **store)
 {
     sqlite_store_t *self = self_of(*store);
     keep_log_after(self, self->error_code);
+    keep_log_after(self, self->sync_failed ? SQLITE_IOERR_FSYNC : SQLITE_OK);
+    sqlite_sync_close(self);
     keep_log_after(self, checkpointer_stop(&self->checkpointer));
     if (self->ids)
         id_index_close(&self->ids);
@@ -488,6 +500,7 @@ static const store_ops_t ops = {
     .begin = begin,
     .apply = apply,
     .commit = commit,
+    .sync = sqlite_sync,
     .find = sqlite_find,
     .load = sqlite_load,
     .due = sqlite_due,

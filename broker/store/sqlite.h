@@ -1,4 +1,4 @@
-/*  The durable store: SQLite in WAL mode with synchronous=FULL, so that a commit returns after fsync. */
+/*  The durable store: SQLite in WAL mode; a commit is in the log, and `sync` brings that to the disk. */
 
 #ifndef REEVE_BROKER_STORE_SQLITE_H
 #define REEVE_BROKER_STORE_SQLITE_H

@@ -4,6 +4,7 @@
 #define REEVE_BROKER_STORE_SQLITE_INSIDE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "broker/store/id_hash.h"
 #include "broker/store/id_index.h"
@@ -122,10 +123,16 @@ typedef struct sqlite_store {
     size_t added; /* tasks in this transaction */
     bool moved;   /* see sqlite_store_is_moved */
     bool giving_back, checkpoint_due;
-    checkpointer_t *checkpointer; /* NULL: SQLite makes checkpoints within commits */
-    int wal_pages;                /* after the last commit; with a checkpointer */
+    checkpointer_t *checkpointer; /* NULL: checkpoints are made within commits */
+    int wal_pages;                /* after the last commit */
+    atomic_uint_fast64_t commits; /* that wrote something */
     char error[512];
     int error_code; /* SQLite's, of the first failure */
+    /* the syncing thread's (sqlite_sync.c) */
+    sqlite3_file *log;
+    uint64_t synced; /* commits */
+    char sync_error[128];
+    atomic_bool sync_failed; /* set after sync_error */
 } sqlite_store_t;
 
 /*  Runs a statement that returns no rows. Bindings: see bind_… */
@@ -173,6 +180,11 @@ int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more);
 int sqlite_write_leaving(sqlite_store_t *self);
 /*  Removes the tasks of these numbers, which have ended, with all that is kept of them. */
 int sqlite_remove(sqlite_store_t *self, uint64_t first, uint64_t last);
+
+/*  sqlite_sync.c. To be opened when the log is there, after a first commit. */
+int sqlite_sync_open(sqlite_store_t *self);
+void sqlite_sync_close(sqlite_store_t *self);
+int sqlite_sync(store_t *store);
 
 /*  sqlite_open.c */
 int sqlite_put_meta(sqlite_store_t *self, const char *key, slice_t blob, int64_t number);

@@ -65,6 +65,8 @@ int sqlite_store_restored(store_t *store, int64_t wall_ms, size_t *released)
     if (rc == STORE_OK)
         rc = store->ops->commit(store);
     if (rc == STORE_OK)
+        rc = store->ops->sync(store);
+    if (rc == STORE_OK)
         rc = sqlite_name_lock((sqlite_store_t *)store);
     for (size_t i = 0; i < leased.count; i++)
         loaded_fini(&leased.items[i]);

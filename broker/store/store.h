@@ -1,7 +1,7 @@
 /*  Durability behind one seam: what the writer thread asks of a store.
 
-    A store is used by one thread at a time. Work happens between `begin` and `commit`; reads see the
-    uncommitted writes of the same transaction. After any function but `find` and its kin failed, the
+    A store is used by one thread at a time, but for `sync`. Work happens between `begin` and `commit`; reads
+    see the uncommitted writes of the same transaction. After any function but `find` and its kin failed, the
     store must not be used except for `error` and `close`: the broker stops (docs/guarantees.md, 7). */
 
 #ifndef REEVE_BROKER_STORE_STORE_H
@@ -60,8 +60,12 @@ typedef struct store_ops {
     /*  Writes one move of one task; what `change` points to is borrowed until commit. To remove an
         ended task that `maintain` has removed already is no error: the two may cross. */
     int (*apply)(store_t *store, const change_t *change);
-    /*  Makes everything since begin durable; returns when it is (fsync done). */
+    /*  Ends the transaction: the next ones see it whole. It may still be undone by a power cut, together
+        with all that came after it. */
     int (*commit)(store_t *store);
+    /*  Makes durable what was committed before the call; returns when it is (fsync done). One thread at a
+        time, while another may be in the next transaction. */
+    int (*sync)(store_t *store);
     /*  Reads. Inside begin … commit. */
     int (*find)(store_t *store, slice_t id, page_t *out); /* 0 or 1 items */
     int (*load)(store_t *store, uint32_t queue_id, uint64_t after, page_t *out);
@@ -75,7 +79,7 @@ typedef struct store_ops {
     int (*maintain)(store_t *store, int64_t now_ms, int budget, bool *more);
     /*  What the id filter must learn since the last call; the caller takes it; NULL: nothing. */
     struct id_update *(*id_update)(store_t *store);
-    /*  What failed, for people. Valid until the next call. */
+    /*  What failed, for people. Valid until the next call. Any thread that has seen the failure. */
     const char *(*error)(const store_t *store);
     void (*close)(store_t **store);
 } store_ops_t;

@@ -1,6 +1,7 @@
 #include "broker/store/writer.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,17 +13,25 @@
 /*  Steps of housekeeping in one transaction: small, so that confirms do not wait for it. */
 enum { MAINTAIN_BUDGET = 256 };
 
+/*  Batches in their order. */
+typedef struct chain {
+    batch_t *first, **end;
+} chain_t;
+
 struct writer {
     store_t *store;
     int notify_fd;
-    pthread_t thread;
+    pthread_t thread, sync_thread;
+    bool has_thread, has_sync_thread;
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    batch_t *queued, **queued_tail;
-    batch_t *finished, **finished_tail;
-    bool stopping;
-    /* the thread's own */
-    bool failed, tidy;
+    pthread_cond_t to_write, to_sync;
+    chain_t queued, written, finished; /* the way of a batch */
+    bool syncing;                      /* one of the threads is */
+    bool stopping, written_all;
+    /* After a failure nothing is written or confirmed any more (docs/guarantees.md, 7). */
+    atomic_bool failed;
+    /* the writer thread's own */
+    bool tidy;
     int64_t tidy_now_ms;
 };
 
@@ -111,57 +120,118 @@ static int transact(writer_t *self, batch_t *batches)
     return ops->commit(self->store);
 }
 
+static void chain_init(chain_t *chain)
+{
+    chain->first = NULL;
+    chain->end = &chain->first;
+}
+
+static void chain_add(chain_t *chain, batch_t *batches)
+{
+    *chain->end = batches;
+    while (*chain->end)
+        chain->end = &(*chain->end)->next;
+}
+
+static batch_t *chain_take(chain_t *chain)
+{
+    batch_t *batches = chain->first;
+    chain_init(chain);
+    return batches;
+}
+
 static void write_batches(writer_t *self, batch_t *batches)
 {
     int64_t start_us = clock_mono_us();
-    /* After a failure nothing is written or confirmed any more (docs/guarantees.md, 7). */
-    self->failed = self->failed || transact(self, batches) != STORE_OK;
+    if (self->failed)
+        return;
+    if (transact(self, batches) != STORE_OK) {
+        self->failed = true;
+        return;
+    }
     uint64_t changes = 0;
     for (batch_t *batch = batches; batch; batch = batch->next) {
-        batch->failed = self->failed;
         changes += batch->changes;
-        if (batch->next || self->failed)
+        if (batch->next)
             continue;
-        batch->commit_us = clock_mono_us() - start_us;
+        batch->start_us = start_us;
         batch->transaction_changes = changes;
         batch->ids = self->store->ops->id_update(self->store);
     }
 }
 
-static batch_t *take_queued(writer_t *self)
+static void sync_batches(writer_t *self, batch_t *batches)
 {
-    batch_t *batches = self->queued;
-    self->queued = NULL;
-    self->queued_tail = &self->queued;
-    return batches;
+    if (!self->failed && self->store->ops->sync(self->store) != STORE_OK)
+        self->failed = true;
+    bool failed = self->failed;
+    int64_t end_us = clock_mono_us();
+    for (batch_t *batch = batches; batch; batch = batch->next) {
+        batch->failed = failed;
+        if (batch->start_us)
+            batch->commit_us = end_us - batch->start_us;
+    }
 }
 
-static void give_back(writer_t *self, batch_t *batches)
+/*  With the mutex, which is left while the disk works; nobody else is syncing. */
+static void sync_written(writer_t *self)
 {
-    if (batches == NULL)
-        return;
-    *self->finished_tail = batches;
-    while (*self->finished_tail)
-        self->finished_tail = &(*self->finished_tail)->next;
+    batch_t *batches = chain_take(&self->written);
+    self->syncing = true;
+    pthread_mutex_unlock(&self->mutex);
+    sync_batches(self, batches);
+    pthread_mutex_lock(&self->mutex);
+    self->syncing = false;
+    chain_add(&self->finished, batches);
     uint64_t one = 1;
-    ssize_t written = write(self->notify_fd, &one, sizeof one);
-    (void)written; /* an eventfd that is full is readable all the same */
+    ssize_t put = write(self->notify_fd, &one, sizeof one);
+    (void)put; /* an eventfd that is full is readable all the same */
 }
 
-static void *run(void *arg)
+static bool has_work(const writer_t *self)
+{
+    return self->queued.first || (self->tidy && !self->failed);
+}
+
+/*  Where more is to be written, the other thread waits for the disk; else this one does, and a lone task is
+    not handed over once more. */
+static void *run_writer(void *arg)
 {
     writer_t *self = arg;
     pthread_mutex_lock(&self->mutex);
     for (;;) {
-        while (self->queued == NULL && !self->stopping && (!self->tidy || self->failed))
-            pthread_cond_wait(&self->wake, &self->mutex);
-        if (self->queued == NULL && self->stopping)
+        while (!has_work(self) && !self->stopping)
+            pthread_cond_wait(&self->to_write, &self->mutex);
+        if (self->queued.first == NULL && self->stopping)
             break;
-        batch_t *batches = take_queued(self);
+        batch_t *batches = chain_take(&self->queued);
         pthread_mutex_unlock(&self->mutex);
         write_batches(self, batches);
         pthread_mutex_lock(&self->mutex);
-        give_back(self, batches);
+        if (batches == NULL)
+            continue; /* only housekeeping was done, which nobody waits for */
+        chain_add(&self->written, batches);
+        if (self->queued.first || self->syncing)
+            pthread_cond_signal(&self->to_sync);
+        else
+            sync_written(self);
+    }
+    self->written_all = true;
+    pthread_cond_signal(&self->to_sync);
+    pthread_mutex_unlock(&self->mutex);
+    return NULL;
+}
+
+static void *run_sync(void *arg)
+{
+    writer_t *self = arg;
+    pthread_mutex_lock(&self->mutex);
+    for (;;) {
+        while ((self->written.first == NULL || self->syncing) && !self->written_all)
+            pthread_cond_wait(&self->to_sync, &self->mutex);
+        if (self->written.first == NULL)
+            break;
+        sync_written(self);
     }
     pthread_mutex_unlock(&self->mutex);
     return NULL;
@@ -169,20 +239,30 @@ static void *run(void *arg)
 
 /* ---- the reactor's side --------------------------------------------------------------------- */
 
+static bool start_thread(pthread_t *thread, const char *name, void *(*run)(void *), writer_t *self)
+{
+    if (pthread_create(thread, NULL, run, self) != 0)
+        return false;
+    pthread_setname_np(*thread, name);
+    return true;
+}
+
 writer_t *writer_start(store_t *store, int notify_fd)
 {
     writer_t *self = mem_zalloc(sizeof *self);
     self->store = store;
     self->notify_fd = notify_fd;
-    self->queued_tail = &self->queued;
-    self->finished_tail = &self->finished;
+    chain_init(&self->queued);
+    chain_init(&self->written);
+    chain_init(&self->finished);
     pthread_mutex_init(&self->mutex, NULL);
-    pthread_cond_init(&self->wake, NULL);
-    if (pthread_create(&self->thread, NULL, run, self) != 0) {
-        free(self);
-        return NULL;
-    }
-    pthread_setname_np(self->thread, "writer");
+    pthread_cond_init(&self->to_write, NULL);
+    pthread_cond_init(&self->to_sync, NULL);
+    self->has_sync_thread = start_thread(&self->sync_thread, "sync", run_sync, self);
+    self->has_thread =
+        self->has_sync_thread && start_thread(&self->thread, "writer", run_writer, self);
+    if (!self->has_thread)
+        writer_stop(&self);
     return self;
 }
 
@@ -190,21 +270,20 @@ void writer_submit(writer_t *self, batch_t **batch)
 {
     pthread_mutex_lock(&self->mutex);
     (*batch)->next = NULL;
-    *self->queued_tail = *batch;
-    self->queued_tail = &(*batch)->next;
+    chain_add(&self->queued, *batch);
     *batch = NULL;
-    pthread_cond_signal(&self->wake);
+    pthread_cond_signal(&self->to_write);
     pthread_mutex_unlock(&self->mutex);
 }
 
 batch_t *writer_collect(writer_t *self)
 {
     pthread_mutex_lock(&self->mutex);
-    batch_t *batch = self->finished;
+    batch_t *batch = self->finished.first;
     if (batch) {
-        self->finished = batch->next;
-        if (self->finished == NULL)
-            self->finished_tail = &self->finished;
+        self->finished.first = batch->next;
+        if (batch->next == NULL)
+            chain_init(&self->finished);
     }
     pthread_mutex_unlock(&self->mutex);
     return batch;
@@ -217,14 +296,20 @@ void writer_stop(writer_t **self_p)
         return;
     pthread_mutex_lock(&self->mutex);
     self->stopping = true;
-    pthread_cond_signal(&self->wake);
+    self->written_all = !self->has_thread;
+    pthread_cond_signal(&self->to_write);
+    pthread_cond_signal(&self->to_sync);
     pthread_mutex_unlock(&self->mutex);
-    pthread_join(self->thread, NULL);
+    if (self->has_thread)
+        pthread_join(self->thread, NULL);
+    if (self->has_sync_thread)
+        pthread_join(self->sync_thread, NULL);
     batch_t *batch;
     while ((batch = writer_collect(self)) != NULL)
         batch_destroy(&batch);
     pthread_mutex_destroy(&self->mutex);
-    pthread_cond_destroy(&self->wake);
+    pthread_cond_destroy(&self->to_write);
+    pthread_cond_destroy(&self->to_sync);
     free(self);
     *self_p = NULL;
 }

@@ -1,9 +1,10 @@
 /*  The writer thread: group commit.
 
     The reactor hands over batches of requests; the writer takes everything that has queued up, does
-    it in one transaction with one sync, and gives the batches back with their answers. What arrives
-    during a sync is the next transaction, so batches grow with load and a lone task never waits for
-    company. A batch comes back only when all its changes are durable. */
+    it in one transaction with one sync, and gives the batches back with their answers. While the disk
+    syncs, on a second thread, the next transaction is written; one sync makes all durable that was
+    written before it. So batches grow with load and a lone task never waits for company. A batch comes
+    back only when all its changes are durable, and all that it may have read. */
 
 #ifndef REEVE_BROKER_STORE_WRITER_H
 #define REEVE_BROKER_STORE_WRITER_H
@@ -45,8 +46,9 @@ typedef struct batch {
     int64_t since_ms; /* of the first item, by the giver's clock */
     id_update_t *ids; /* for the id filter; NULL mostly; the receiver takes it */
     bool failed;      /* the store failed; nothing of this batch may be believed */
-    /* In the last batch of a transaction, else 0: how long it took, and all its changes. */
-    int64_t commit_us;
+    /* In the last batch of a transaction, else 0: when it began, how long it took until it was durable, and
+       all its changes. */
+    int64_t start_us, commit_us;
     uint64_t transaction_changes;
     struct batch *next;
 } batch_t;
@@ -58,14 +60,14 @@ void batch_destroy(batch_t **batch);
 
 typedef struct writer writer_t;
 
-/*  Starts the thread on a store, which it uses alone from now on. Finished batches are announced on
+/*  Starts the threads on a store, which they use alone from now on. Finished batches are announced on
     the eventfd `notify_fd`. */
 writer_t *writer_start(store_t *store, int notify_fd);
 /*  Takes the batch. Reactor thread; never blocks on disk. */
 void writer_submit(writer_t *self, batch_t **batch);
 /*  The next finished batch in order, or NULL. Reactor thread. */
 batch_t *writer_collect(writer_t *self);
-/*  Finishes what was submitted, then ends the thread; uncollected batches are destroyed. */
+/*  Finishes what was submitted, then ends the threads; uncollected batches are destroyed. */
 void writer_stop(writer_t **self);
 
 #endif

@@ -18,6 +18,8 @@
 #include "tests/power/trial.h"
 
 enum { STEP_MS = 400, FIRST_IDS = 256, RUN_IDS = 4096, LEFT_IDS = 30 };
+/*  So many of the commits are synced with a later one. */
+enum { LATER_PERCENT = 40 };
 
 /* ---- randomness of the store ---------------------------------------------------------------- */
 
@@ -191,18 +193,19 @@ static bool same_view(const view_t *a, const view_t *b)
 static void foresee(trial_t *self)
 {
     store_t *model = self->model;
-    assert_int_equal(recover(model, &self->after), STORE_OK);
+    view_t *view = &self->views[++self->unsynced];
+    assert_int_equal(recover(model, view), STORE_OK);
     model->ops->begin(model);
-    see_jobs(self, model, &self->after);
+    see_jobs(self, model, view);
     model->ops->commit(model);
 }
 
 static void confirm(trial_t *self)
 {
-    view_t old = self->before;
-    self->before = self->after;
-    self->after = old;
-    self->in_flight = false;
+    view_t old = self->views[0];
+    self->views[0] = self->views[self->unsynced];
+    self->views[self->unsynced] = old;
+    self->unsynced = 0;
     self->confirmed_seq = self->next_seq;
 }
 
@@ -214,6 +217,7 @@ void trial_init(trial_t *self, disk_t *disk, const load_t *load)
                       .disk = disk,
                       .model = memory_store_new(),
                       .rng = {load->seed},
+                      .sync_rng = {load->seed},
                       .next_seq = 1,
                       .now_ms = 1000000};
     snprintf(self->path, sizeof self->path, "%s/r.db", disk_name(disk));
@@ -236,8 +240,8 @@ void trial_fini(trial_t *self)
     for (size_t i = 0; i < self->job_count; i++)
         record_unref(&self->jobs[i].record);
     free(self->jobs);
-    free(self->before.jobs);
-    free(self->after.jobs);
+    for (size_t i = 0; i <= TRIAL_UNSYNCED; i++)
+        free(self->views[i].jobs);
     *self = (trial_t){0};
 }
 
@@ -277,7 +281,7 @@ int trial_open(trial_t *self)
     view_t view = {0};
     if (recover(self->store, &view) != STORE_OK)
         return failed(self);
-    if (!same_queues(&view, &self->before))
+    if (!same_queues(&view, &self->views[0]))
         give_up("after a restart: other counters");
     return STORE_OK;
 }
@@ -541,22 +545,32 @@ static int begin(trial_t *self)
     return self->store->ops->begin(self->store) == STORE_OK ? STORE_OK : failed(self);
 }
 
+static int sync_all(trial_t *self)
+{
+    if (self->store->ops->sync(self->store) != STORE_OK)
+        return failed(self);
+    confirm(self);
+    self->syncs++;
+    return STORE_OK;
+}
+
 static int commit(trial_t *self)
 {
     self->model->ops->commit(self->model);
     foresee(self);
-    self->in_flight = true;
     if (self->store->ops->commit(self->store) != STORE_OK)
         return failed(self);
-    confirm(self);
     self->transactions++;
     id_update_t *update = self->store->ops->id_update(self->store);
     id_update_destroy(&update);
-    return STORE_OK;
+    bool later = self->unsynced < TRIAL_UNSYNCED && rng_chance(&self->sync_rng, LATER_PERCENT);
+    return later ? STORE_OK : sync_all(self);
 }
 
 static int restart(trial_t *self)
 {
+    if (sync_all(self) != STORE_OK)
+        return STORE_FAILED;
     trial_close(self);
     return trial_open(self);
 }
@@ -609,6 +623,8 @@ int trial_run(trial_t *self)
             return STORE_FAILED;
     if (keep_house(self) != STORE_OK)
         return STORE_FAILED;
+    if (sync_all(self) != STORE_OK)
+        return STORE_FAILED;
     trial_close(self);
     return STORE_OK;
 }
@@ -652,18 +668,17 @@ int trial_fill_index(trial_t *self)
 
 static void check_view(const trial_t *self, const view_t *found, const char *what)
 {
-    if (same_view(found, &self->before) || (self->in_flight && same_view(found, &self->after)))
-        return;
-    size_t old = first_difference(found, &self->before);
-    size_t new = self->in_flight ? first_difference(found, &self->after) : 0;
-    give_up("%s: neither what was confirmed nor what was being committed: "
-            "job %s differs from the first, %s from the second; queues %s, %s",
-            what, old < self->job_count ? self->jobs[old].id : "none",
-            !self->in_flight        ? "(there is no second)"
-            : new < self->job_count ? self->jobs[new].id
-                                    : "none",
-            same_queues(found, &self->before) ? "same" : "differ",
-            self->in_flight && same_queues(found, &self->after) ? "same" : "differ");
+    for (size_t i = 0; i <= self->unsynced; i++)
+        if (same_view(found, &self->views[i]))
+            return;
+    for (size_t i = 0; i <= self->unsynced; i++) {
+        size_t job = first_difference(found, &self->views[i]);
+        fprintf(stderr, "from what %s: job %s differs, the queues %s\n",
+                i == 0 ? "was confirmed" : "was committed after it",
+                job < self->job_count ? self->jobs[job].id : "none",
+                same_queues(found, &self->views[i]) ? "do not" : "do");
+    }
+    give_up("%s: neither what was confirmed nor what was committed after it", what);
 }
 
 /*  The filter may not say no to an id that is there. */
@@ -692,7 +707,8 @@ static void check_use(store_t *store, const char *what)
     bool more;
     if (store->ops->begin(store) != STORE_OK || store->ops->apply(store, &change) != STORE_OK ||
         store->ops->maintain(store, 0, 64, &more) != STORE_OK ||
-        look_up(store, "afterwards") == 0 || store->ops->commit(store) != STORE_OK)
+        look_up(store, "afterwards") == 0 || store->ops->commit(store) != STORE_OK ||
+        store->ops->sync(store) != STORE_OK)
         give_up("%s: cannot be used: %s", what, store->ops->error(store));
     record_unref(&record);
 }

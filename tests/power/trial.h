@@ -1,6 +1,6 @@
 /*  A store under a seeded load, beside a store in memory that does the same and says what it must
-    hold. At any moment the trial knows what was confirmed (`before`) and, while a commit is under
-    way, what may be there as well (`after`); a disk is checked against these two and nothing else. */
+    hold. At any moment the trial knows what was confirmed, and what each transaction made that was
+    committed since and not synced; a disk is checked against these and nothing else. */
 
 #ifndef REEVE_TESTS_POWER_TRIAL_H
 #define REEVE_TESTS_POWER_TRIAL_H
@@ -8,7 +8,7 @@
 #include "broker/store/store.h"
 #include "tests/power/disk.h"
 
-enum { TRIAL_QUEUES = 5 };
+enum { TRIAL_QUEUES = 5, TRIAL_UNSYNCED = 4 };
 
 typedef struct load {
     uint64_t seed;
@@ -45,16 +45,17 @@ typedef struct trial {
     char path[128];
     store_t *store, *model;
     store_identity_t identity; /* as the last open told it; epoch 0: there was none */
-    rng_t rng;
+    rng_t rng, sync_rng;       /* what is done; when it is synced */
     job_t *jobs;
     size_t job_count;
     uint64_t next_seq, confirmed_seq;
     int64_t now_ms;
-    view_t before, after;
-    bool in_flight;    /* `after` may be there */
+    /* What was confirmed, and then what each commit made that is not synced yet. */
+    view_t views[1 + TRIAL_UNSYNCED];
+    size_t unsynced;
     change_t *changes; /* of this transaction: borrowed by the store until it ends */
     size_t change_count, change_capacity;
-    uint64_t transactions;
+    uint64_t transactions, syncs;
     char error[700];           /* of the store, when a step failed */
     unsigned closing_failures; /* of the disk while the store was closed, which tells nobody */
 } trial_t;

@@ -69,6 +69,7 @@ static void the_wal_is_emptied_while_commits_go_on(void **state)
         for (int i = 0; i < COMMIT; i++, seq++)
             changes[i] = submit(store, seq, slice(body, sizeof body));
         assert_int_equal(store->ops->commit(store), STORE_OK);
+        assert_int_equal(store->ops->sync(store), STORE_OK);
         for (int i = 0; i < COMMIT; i++)
             change_fini(&changes[i]);
         struct stat about;

@@ -15,12 +15,12 @@
 
 #include "broker/store/writer.h"
 
-/*  Counts transactions; a commit waits for a permission and fails when told to. */
+/*  Counts; a commit waits for a permission, a sync where it is held up; both fail when told to. */
 typedef struct fake {
     store_t base;
-    sem_t began, permission;
-    atomic_int transactions, finds;
-    atomic_bool fails;
+    sem_t began, permission, syncing, sync_permission;
+    atomic_int transactions, finds, syncs;
+    atomic_bool fails, sync_fails, holds_syncs;
 } fake_t;
 
 static int begin(store_t *store)
@@ -37,6 +37,16 @@ static int commit(store_t *store)
     return fake->fails ? STORE_FAILED : STORE_OK;
 }
 
+static int sync_log(store_t *store)
+{
+    fake_t *fake = (fake_t *)store;
+    fake->syncs++;
+    sem_post(&fake->syncing);
+    if (fake->holds_syncs)
+        sem_wait(&fake->sync_permission);
+    return fake->sync_fails ? STORE_FAILED : STORE_OK;
+}
+
 static int find(store_t *store, slice_t id, page_t *out)
 {
     (void)id, (void)out;
@@ -51,7 +61,7 @@ static id_update_t *id_update(store_t *store)
 }
 
 static const store_ops_t ops = {
-    .begin = begin, .commit = commit, .find = find, .id_update = id_update};
+    .begin = begin, .commit = commit, .sync = sync_log, .find = find, .id_update = id_update};
 
 typedef struct world {
     fake_t fake;
@@ -65,6 +75,8 @@ static int set_up(void **state)
     world->fake.base.ops = &ops;
     sem_init(&world->fake.began, 0, 0);
     sem_init(&world->fake.permission, 0, 0);
+    sem_init(&world->fake.syncing, 0, 0);
+    sem_init(&world->fake.sync_permission, 0, 0);
     world->fd = eventfd(0, EFD_NONBLOCK);
     world->writer = writer_start(&world->fake.base, world->fd);
     *state = world;
@@ -140,6 +152,60 @@ static void after_a_failed_commit_nothing_is_confirmed_any_more(void **state)
     assert_true(batch->failed);
     batch_destroy(&batch);
     assert_int_equal(world->fake.transactions, 1);
+    assert_int_equal(world->fake.syncs, 0);
+}
+
+/*  The first transaction is in its sync, and more waits to be written. */
+static void begin_with_two(world_t *world)
+{
+    world->fake.holds_syncs = true;
+    submit(world, 1);
+    sem_wait(&world->fake.began);
+    submit(world, 2);
+    sem_post(&world->fake.permission);
+    sem_wait(&world->fake.syncing);
+}
+
+static void the_next_transaction_is_written_while_one_is_synced(void **state)
+{
+    world_t *world = *state;
+    begin_with_two(world);
+    sem_wait(&world->fake.began);
+    sem_post(&world->fake.permission);
+    submit(world, 3);
+    sem_wait(&world->fake.began); /* so the second is written */
+    sem_post(&world->fake.permission);
+    assert_null(writer_collect(world->writer)); /* nothing is durable */
+    for (int i = 0; i < 3; i++)
+        sem_post(&world->fake.sync_permission);
+    for (size_t i = 1; i <= 3; i++) {
+        batch_t *batch = next(world);
+        assert_false(batch->failed);
+        assert_int_equal(batch->count, i);
+        batch_destroy(&batch);
+    }
+}
+
+static void a_failed_sync_fails_all_that_came_after_it(void **state)
+{
+    world_t *world = *state;
+    begin_with_two(world);
+    sem_wait(&world->fake.began);
+    sem_post(&world->fake.permission);
+    assert_null(writer_collect(world->writer));
+    world->fake.sync_fails = true;
+    sem_post(&world->fake.sync_permission);
+    for (int i = 0; i < 2; i++) {
+        batch_t *batch = next(world);
+        assert_true(batch->failed);
+        batch_destroy(&batch);
+    }
+    world->fake.sync_fails = false;
+    submit(world, 1);
+    batch_t *batch = next(world);
+    assert_true(batch->failed);
+    batch_destroy(&batch);
+    assert_int_equal(world->fake.syncs, 1);
 }
 
 int main(void)
@@ -148,6 +214,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_arrives_during_a_commit_is_one_transaction, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(after_a_failed_commit_nothing_is_confirmed_any_more, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_next_transaction_is_written_while_one_is_synced, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_failed_sync_fails_all_that_came_after_it, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
