@@ -379,10 +379,29 @@ static uint8_t *put_level(const line_t *line, uint8_t *at, log_level_t level, bo
     return colour ? put(at, slice_str("\033[0m")) : at;
 }
 
-typedef struct record {
-    const char *time;
-    bool colour; /* of the level */
+/*  How a line begins. Many have the same time and level, one after the other. */
+typedef struct head {
     log_level_t level;
+    size_t size;
+    uint8_t text[128];
+} head_t;
+
+static void make_head(head_t *head, log_level_t level, int64_t now_ms)
+{
+    const line_t line = {.format = log_format};
+    char time[RFC3339_SIZE];
+    format_rfc3339_ms(now_ms, time);
+    bool colour = log_format == LOG_LOGFMT && isatty(log_fd) && getenv("NO_COLOR") == NULL;
+    uint8_t *at = put_name(&line, head->text, slice_str("ts"), true);
+    at = put_word(&line, at, slice(time, RFC3339_SIZE - 1));
+    at = put_level(&line, at, level, colour);
+    at = put_name(&line, at, slice_str("event"), false);
+    head->level = level;
+    head->size = (size_t)(at - head->text);
+}
+
+typedef struct record {
+    const head_t *head;
     const char *event;
     const log_field_t *fields;
     size_t count;
@@ -391,8 +410,8 @@ typedef struct record {
 /*  The most that the record takes as a line. */
 static size_t room_for(const record_t *record, size_t string_limit)
 {
-    enum { HEAD = 128, AROUND = 8, ESCAPE = 6 };
-    size_t size = HEAD + strlen(record->event);
+    enum { AROUND = 8, ESCAPE = 6 };
+    size_t size = record->head->size + strlen(record->event) + AROUND;
     for (size_t i = 0; i < record->count; i++) {
         const log_field_t *field = &record->fields[i];
         size_t value = NUMBER_SIZE;
@@ -408,10 +427,7 @@ static size_t room_for(const record_t *record, size_t string_limit)
 static uint8_t *put_record(line_t *line, uint8_t *at, const record_t *record)
 {
     line->longest_string = 0;
-    at = put_name(line, at, slice_str("ts"), true);
-    at = put_word(line, at, slice(record->time, RFC3339_SIZE - 1));
-    at = put_level(line, at, record->level, record->colour);
-    at = put_name(line, at, slice_str("event"), false);
+    at = put(at, slice(record->head->text, record->head->size));
     at = put_word(line, at, slice_str(record->event));
     for (size_t i = 0; i < record->count; i++)
         at = put_field(line, at, &record->fields[i]);
@@ -498,17 +514,11 @@ void log_stop_writer(void)
 /*  Lines, or entries of the journal, that are handed over together. */
 typedef struct batch {
     bool held;
-    bool colour;
-    char time[RFC3339_SIZE];
+    int64_t now_ms;
+    head_t head;
     buffer_t records;
     size_t count;
 } batch_t;
-
-static void begin(batch_t *batch)
-{
-    format_rfc3339_ms(clock_wall_ms(), batch->time);
-    batch->colour = log_format == LOG_LOGFMT && isatty(log_fd) && getenv("NO_COLOR") == NULL;
-}
 
 static void hand_over(batch_t *batch)
 {
@@ -522,7 +532,7 @@ static void put_entry(buffer_t *entries, const record_t *record)
 {
     buffer_t line = {0};
     put_line(&line, record);
-    journal_put(entries, record->level, record->event, slice(line.data, line.size - 1),
+    journal_put(entries, record->head->level, record->event, slice(line.data, line.size - 1),
                 record->fields, record->count);
     free(line.data);
 }
@@ -547,8 +557,10 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
     int saved_errno = errno;
     batch_t alone = {0}, *batch = held.held ? &held : &alone;
     if (batch->count == 0)
-        begin(batch);
-    const record_t record = {batch->time, batch->colour, level, event, fields, count};
+        batch->now_ms = clock_wall_ms();
+    if (batch->count == 0 || batch->head.level != level)
+        make_head(&batch->head, level, batch->now_ms);
+    const record_t record = {&batch->head, event, fields, count};
     if (log_journal)
         put_entry(&batch->records, &record);
     else

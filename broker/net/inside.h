@@ -63,6 +63,13 @@ typedef struct narrator {
     uint64_t left_out;
 } narrator_t;
 
+/*  A task that has left for its worker in this turn. */
+typedef struct departure {
+    record_t *record;
+    peer_t worker;
+    uint32_t attempt;
+} departure_t;
+
 struct reactor {
     reactor_config_t config;
     store_identity_t identity;
@@ -78,6 +85,10 @@ struct reactor {
     size_t unchecked_bytes;  /* the same since the free space was last looked at */
     batch_t *batch;          /* what this turn has for the writer; NULL: nothing yet */
     uint64_t batches;        /* so far */
+    /* Of this turn, to be told at its end: batches that are durable, the first first, and deliveries. */
+    batch_t *durable, **durable_end;
+    departure_t *departures;
+    size_t departure_count, departure_capacity;
     effects_t effects;
     peers_t peers;
     peer_entry_t *dirty;
@@ -179,8 +190,7 @@ char *document_of_record(const record_t *record, uint32_t retry_count, uint32_t 
 
 /*  narrate.c: the log of what became durable. */
 void narrate_batch(reactor_t *self, const batch_t *batch);
+void narrate_departure(reactor_t *self, const departure_t *departure);
 void narrate_note(const effect_t *effect);
-/*  A task leaves for its worker. */
-void narrate_delivery(reactor_t *self, const effect_t *effect);
 
 #endif

@@ -1,5 +1,5 @@
-/*  The log of what became durable: written when a batch comes back, so that no line tells of
-    something that a crash undid; of a delivery, when it leaves. The events are listed in
+/*  The log of what became durable: written when a batch has come back, so that no line tells of
+    something that a crash undid; of a delivery, when it has left. The events are listed in
     docs/operations.md. */
 
 #include "broker/net/inside.h"
@@ -126,13 +126,12 @@ static void tell_life(reactor_t *self, const change_t *change)
         tell_finished(change);
 }
 
-void narrate_delivery(reactor_t *self, const effect_t *effect)
+/*  A worker that has gone meanwhile has not started anything. */
+void narrate_departure(reactor_t *self, const departure_t *departure)
 {
-    record_t *record = effect->deliver.record;
-    if (effect->deliver.ephemeral || !may_tell(self, record))
-        return;
-    const char *worker = core_worker_name(self->core, effect->peer);
-    tell_started(record, worker ? worker : "", effect->deliver.attempt);
+    const char *worker = core_worker_name(self->core, departure->worker);
+    if (worker && may_tell(self, departure->record))
+        tell_started(departure->record, worker, departure->attempt);
 }
 
 /* ---- what goes wrong, which is always told -------------------------------------------------- */

@@ -141,20 +141,32 @@ static void to_store(reactor_t *self, effect_t *effect)
     *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
 }
 
-static void to_peer(reactor_t *self, const effect_t *effect)
+/*  In a queue in memory the line comes with the lease (narrate.c). */
+static void note_departure(reactor_t *self, effect_t *effect)
+{
+    if (effect->deliver.ephemeral || !log_enabled(LOG_INFO))
+        return;
+    self->departures = mem_room(self->departures, &self->departure_capacity, self->departure_count,
+                                sizeof *self->departures);
+    self->departures[self->departure_count++] =
+        (departure_t){effect->deliver.record, effect->peer, effect->deliver.attempt};
+    effect->deliver.record = NULL;
+}
+
+static void to_peer(reactor_t *self, effect_t *effect)
 {
     peer_entry_t *peer = peers_find(&self->peers, effect->peer);
     bool reeve = peer && !peer->mdp;
     if (effect->kind == EFFECT_REFUSE && !reeve)
         self->metrics.refused[effect->refuse.error]++;
-    if (effect->kind == EFFECT_DELIVER && peer)
-        narrate_delivery(self, effect);
     if (effect->peer == PEER_TITANIC)
         titanic_answer(self, effect);
     else if (reeve)
         reeve_send(self, peer, effect);
     else if (peer && peer->mdp_worker)
         mdp_send(self, peer, effect);
+    if (effect->kind == EFFECT_DELIVER)
+        note_departure(self, effect);
 }
 
 static void carry_out(reactor_t *self, effect_t *effect)
@@ -223,8 +235,6 @@ static void count_batch(reactor_t *self, const batch_t *batch)
     their changes are durable. */
 static void take_batch(reactor_t *self, batch_t *batch)
 {
-    narrate_batch(self, batch);
-    count_batch(self, batch);
     if (batch->ids)
         id_filter_apply(self->ids, &batch->ids);
     for (size_t i = 0; i < batch->count; i++) {
@@ -258,16 +268,38 @@ static void collect(reactor_t *self)
     ssize_t got = read(self->notify_fd, &count, sizeof count);
     (void)got; /* only a wake-up; what is finished is asked below */
     batch_t *batch;
-    while (!self->failed && (batch = writer_collect(self->writer)) != NULL) {
+    while ((batch = writer_collect(self->writer)) != NULL) {
         self->outstanding--;
         self->unanswered -= batch->count;
         self->unanswered_bytes -= batch->bytes;
-        if (batch->failed)
+        if (batch->failed) {
+            batch_destroy(&batch);
             fail(self);
-        else
-            take_batch(self, batch);
+            return;
+        }
+        take_batch(self, batch);
+        batch->next = NULL;
+        *self->durable_end = batch;
+        self->durable_end = &batch->next;
+    }
+}
+
+/*  Log and figures of the turn. Nobody waits for them, so they come when all else is under way. */
+static void tell(reactor_t *self)
+{
+    for (batch_t *batch = self->durable, *next; batch; batch = next) {
+        next = batch->next;
+        narrate_batch(self, batch);
+        count_batch(self, batch);
         batch_destroy(&batch);
     }
+    self->durable = NULL;
+    self->durable_end = &self->durable;
+    for (size_t i = 0; i < self->departure_count; i++) {
+        narrate_departure(self, &self->departures[i]);
+        record_unref(&self->departures[i].record);
+    }
+    self->departure_count = 0;
 }
 
 /* ---- the writer's backlog ------------------------------------------------------------------- */
@@ -589,6 +621,7 @@ int reactor_run(reactor_t *self, bool (*on_hangup)(void *), void *arg)
     while (!self->failed && !may_stop(self)) {
         log_hold();
         turn(self, on_hangup, arg);
+        tell(self);
         log_release();
     }
     if (self->failed)
@@ -669,6 +702,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     self->notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     self->exchange = exchange_new(self->notify_fd);
     self->signal_fd = open_signals();
+    self->durable_end = &self->durable;
     metrics_init(&self->metrics);
     peers_init(&self->peers, LIMIT_PEERS);
     uuid7_init(&self->uuids);
@@ -705,6 +739,7 @@ void reactor_destroy(reactor_t **self_p)
     metrics_fini(&self->metrics);
     exchange_destroy(&self->exchange);
     free(self->partings);
+    free(self->departures);
     if (self->router)
         zmq_close(self->router);
     if (self->context)
