@@ -166,10 +166,13 @@ void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr)
 static void cancel(core_t *core, task_t *task)
 {
     worker_t *worker = lease_holder(task);
+    peer_t expecting = lease_expecting(core, task);
     outcome_t *outcome = lease_outcome(core, task, ENDING_CANCELLED, "cancelled", NULL);
     task_end(core, task, REEVE_STATE_CANCELLED, outcome);
     outcome_unref(&outcome);
     lease_revoke(core, task, worker, REVOKE_CANCELLED);
+    if (expecting)
+        lease_revoke_unsent(core, task, expecting);
     worker_expel_mdp(core, worker, task);
 }
 

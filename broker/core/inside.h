@@ -256,6 +256,10 @@ void lease_progress(core_t *core, const event_t *event);
 void lease_check(core_t *core);
 /*  Tells the worker that held the task until the move just issued; NULL: nobody did. */
 void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause);
+/*  The connection over which the task will be delivered though its worker was given up since the lease; 0: none. */
+peer_t lease_expecting(const core_t *core, const task_t *task);
+/*  Tells it, behind the delivery, that the task was cancelled. */
+void lease_revoke_unsent(core_t *core, task_t *task, peer_t peer);
 /*  Tells the worker that an attempt which it named is not its own. */
 void lease_revoke_held(core_t *core, worker_t *worker, const held_t *held);
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,

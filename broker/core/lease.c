@@ -38,6 +38,12 @@ bool lease_is_unsent(const core_t *core, const task_t *task)
     return task->ahead || task->told_after > core->durable;
 }
 
+peer_t lease_expecting(const core_t *core, const task_t *task)
+{
+    bool orphan = task->state == REEVE_STATE_PROCESSING && task->holder == NULL;
+    return orphan && lease_is_unsent(core, task) ? task->holder_peer : 0;
+}
+
 /*  Tells the worker: by an effect that the caller has made. */
 static void deliver(effect_t *effect, const task_t *task)
 {
@@ -271,6 +277,12 @@ void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t c
         worker->told_after = core->changes;
     if (worker->ahead)
         starve(core, worker);
+}
+
+void lease_revoke_unsent(core_t *core, task_t *task, peer_t peer)
+{
+    held_t held = {task->seq, task->tries.attempts, .ephemeral = task->ephemeral};
+    revoke(announce(core, task, EFFECT_REVOKE), peer, &held, REVOKE_CANCELLED);
 }
 
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,

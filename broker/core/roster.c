@@ -137,12 +137,6 @@ void worker_expel_mdp(core_t *core, worker_t *worker, task_t *task)
     worker_remove(core, worker, DEPARTURE_GOODBYE);
 }
 
-/*  The delivery waits for its commit, and goes over the connection that the worker has now. */
-static bool is_on_its_way(const core_t *core, const task_t *task, const worker_t *worker)
-{
-    return lease_is_unsent(core, task) && task->holder_peer == worker->peer;
-}
-
 /*  Takes what the worker says it holds: keeps and extends what is its own, gives it back what was
     waiting for its return, and revokes the rest. */
 static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t count)
@@ -181,7 +175,7 @@ static void release_forgotten(core_t *core, worker_t *worker)
         if (task->holder || !is_same(task->holder_name, task->holder_instance,
                                      slice_str(worker->name), worker->instance))
             continue;
-        if (is_on_its_way(core, task, worker))
+        if (lease_expecting(core, task) == worker->peer)
             lease_adopt(core, task, worker);
         else
             lease_release(core, task);

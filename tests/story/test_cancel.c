@@ -102,6 +102,24 @@ static void a_task_whose_worker_is_gone_is_cancelled(void **state)
     world_destroy(&w);
 }
 
+static void a_delivery_that_a_silent_worker_will_still_get_is_revoked_behind_it(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_skip(w);
+    w->held = true;
+    world_cancel(w, "client", "a"); /* asks which task it is */
+    world_ready(w, "worker", "q", 1);
+    world_mute(w, "worker");
+    world_advance(w, 30000); /* past its liveness; the delivery waits for the disk */
+    world_commit_some(w, 1);
+    world_rest(w);
+    EXPECT(w, "worker deliver a #1", "worker revoke a #1 cancelled",
+           "client done a count=1 was=processing");
+    world_destroy(&w);
+}
+
 static void what_has_ended_cannot_be_cancelled(void **state)
 {
     (void)state;
@@ -181,6 +199,7 @@ int main(void)
         cmocka_unit_test(a_worker_is_told_to_stop_and_has_room_again),
         cmocka_unit_test(a_revoke_is_said_after_the_commit),
         cmocka_unit_test(a_task_whose_worker_is_gone_is_cancelled),
+        cmocka_unit_test(a_delivery_that_a_silent_worker_will_still_get_is_revoked_behind_it),
         cmocka_unit_test(what_has_ended_cannot_be_cancelled),
         cmocka_unit_test(a_cancel_that_meets_the_end_of_the_task_is_told_so),
         cmocka_unit_test(only_one_of_two_cancels_does_it),
