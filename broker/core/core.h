@@ -49,9 +49,9 @@ int64_t core_next_deadline(const core_t *self);
 void core_set_policies(core_t *self, const policy_t *policy, const named_policy_t *named,
                        size_t named_count);
 
-/*  Whether every issued change is durable and nothing waits to be said. */
 /*  Whether something waits to be said until changes are durable. */
 bool core_awaits_commit(const core_t *self);
+/*  Whether every issued change is durable and nothing waits to be said. */
 bool core_quiet(const core_t *self);
 
 /*  Bodies of submissions whose ids the store is being asked for. */
