@@ -129,8 +129,10 @@ static void tell_life(reactor_t *self, const change_t *change)
 /*  A worker that has gone meanwhile has not started anything. */
 void narrate_departure(reactor_t *self, const departure_t *departure)
 {
+    if (!may_tell(self, departure->record))
+        return;
     const char *worker = core_worker_name(self->core, departure->worker);
-    if (worker && may_tell(self, departure->record))
+    if (worker)
         tell_started(departure->record, worker, departure->attempt);
 }
 
