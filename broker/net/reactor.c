@@ -165,7 +165,7 @@ static void to_peer(reactor_t *self, effect_t *effect)
         reeve_send(self, peer, effect);
     else if (peer && peer->mdp_worker)
         mdp_send(self, peer, effect);
-    if (effect->kind == EFFECT_DELIVER)
+    if (effect->kind == EFFECT_DELIVER && peer)
         note_departure(self, effect);
 }
 
