@@ -120,7 +120,8 @@ struct reactor {
 /*  reactor.c */
 /*  Steps the core with an event (the reactor's times are filled in) and carries out its effects. */
 void reactor_step(reactor_t *self, event_t *event);
-request_t *reactor_request(reactor_t *self, request_kind_t kind);
+/*  A new question to the store, other than the core's. */
+inquiry_t *reactor_inquire(reactor_t *self, request_kind_t kind);
 /*  Tells the core, after the present step, that a peer is gone (EVENT_PEER_GONE) or that its
     conversation is over (EVENT_GOODBYE). */
 void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind);
@@ -171,7 +172,7 @@ void titanic_request(reactor_t *self, peer_entry_t *peer, const mdp_message_t *r
                      wire_buffer_t *reply_to);
 /*  What the core answered to PEER_TITANIC. */
 void titanic_answer(reactor_t *self, const effect_t *effect);
-void titanic_biography(reactor_t *self, const request_t *request);
+void titanic_biography(reactor_t *self, const inquiry_t *inquiry);
 void titanic_free_all(reactor_t *self);
 
 /*  documents.c: what the store and the core know, as JSON for people. */

@@ -77,11 +77,11 @@ static request_t *add_request(reactor_t *self, request_kind_t kind)
     return batch_add(self->batch, kind);
 }
 
-request_t *reactor_request(reactor_t *self, request_kind_t kind)
+inquiry_t *reactor_inquire(reactor_t *self, request_kind_t kind)
 {
     request_t *request = add_request(self, kind);
     self->batch->urgent = true;
-    return request;
+    return request->inquiry;
 }
 
 /* ---- effects -------------------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static void skip_short_life(reactor_t *self, request_t *request)
     bool begins = change->from == REEVE_STATE_UNKNOWN;
     if (!begins && record->batch != self->batch->number)
         return;
-    request->earlier = begins ? index : record->request;
+    request->earlier = begins ? (uint32_t)index : record->request;
     record->batch = self->batch->number;
     record->request = (uint32_t)index;
     bool kept =
@@ -196,28 +196,28 @@ void reactor_step(reactor_t *self, event_t *event)
 static void answer_effect(reactor_t *self, const request_t *request)
 {
     event_t event;
-    if (store_answer(&request->effect, &request->page, &event))
+    if (request->inquiry && store_answer(&request->effect, &request->inquiry->page, &event))
         reactor_step(self, &event);
 }
 
-static void answer_document(reactor_t *self, const request_t *request)
+static void answer_document(reactor_t *self, request_kind_t kind, const inquiry_t *inquiry)
 {
-    peer_entry_t *peer = peers_find(&self->peers, request->peer);
+    peer_entry_t *peer = peers_find(&self->peers, inquiry->peer);
     if (peer == NULL)
         return;
-    if (request->kind == REQUEST_BIOGRAPHY && !request->biography.found) {
-        reeve_error(self, peer, request->corr, REEVE_ERR_UNKNOWN_TASK, NULL, 0);
+    if (kind == REQUEST_BIOGRAPHY && !inquiry->biography.found) {
+        reeve_error(self, peer, inquiry->corr, REEVE_ERR_UNKNOWN_TASK, NULL, 0);
         return;
     }
-    char *json = request->kind == REQUEST_DEAD_LIST ? document_dead(&request->page)
-                 : request->purpose == PURPOSE_EXPLAIN
-                     ? document_explain(self, &request->biography, request->ahead)
-                     : document_task(self, &request->biography);
+    char *json = kind == REQUEST_DEAD_LIST ? document_dead(&inquiry->page)
+                 : inquiry->purpose == PURPOSE_EXPLAIN
+                     ? document_explain(self, &inquiry->biography, inquiry->ahead)
+                     : document_task(self, &inquiry->biography);
     reeve_message(self, peer,
                   &(wire_message_t){.command = WIRE_DOCUMENT,
-                                    .corr = request->corr,
+                                    .corr = inquiry->corr,
                                     .json = slice_str(json),
-                                    .next = request->page.next});
+                                    .next = inquiry->page.next});
     free(json);
 }
 
@@ -241,10 +241,10 @@ static void take_batch(reactor_t *self, batch_t *batch)
         request_t *request = &batch->items[i];
         if (request->kind == REQUEST_EFFECT)
             answer_effect(self, request);
-        else if (request->purpose == PURPOSE_TITANIC)
-            titanic_biography(self, request);
+        else if (request->inquiry->purpose == PURPOSE_TITANIC)
+            titanic_biography(self, request->inquiry);
         else
-            answer_document(self, request);
+            answer_document(self, request->kind, request->inquiry);
     }
     self->committed += batch->changes;
     if (batch->changes)

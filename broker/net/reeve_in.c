@@ -187,18 +187,18 @@ static void ask_store(reactor_t *self, peer_entry_t *peer, const wire_message_t 
             return;
         }
     }
-    request_t *request = reactor_request(self, one ? REQUEST_BIOGRAPHY : REQUEST_DEAD_LIST);
-    request->peer = peer->handle;
-    request->corr = message->corr;
-    request->purpose = explain ? PURPOSE_EXPLAIN : PURPOSE_DOCUMENT;
+    inquiry_t *inquiry = reactor_inquire(self, one ? REQUEST_BIOGRAPHY : REQUEST_DEAD_LIST);
+    inquiry->peer = peer->handle;
+    inquiry->corr = message->corr;
+    inquiry->purpose = explain ? PURPOSE_EXPLAIN : PURPOSE_DOCUMENT;
     if (one) {
-        request->id = mem_strndup(message->id.data, message->id.size);
-        request->limit = explain ? LIMIT_AHEAD + 1 : 0;
+        inquiry->id = mem_strndup(message->id.data, message->id.size);
+        inquiry->limit = explain ? LIMIT_AHEAD + 1 : 0;
         return;
     }
-    request->queue_id = queue_id;
-    request->after = message->after;
-    request->limit =
+    inquiry->queue_id = queue_id;
+    inquiry->after = message->after;
+    inquiry->limit =
         message->limit && message->limit < LIMIT_LIST_ROWS ? message->limit : LIMIT_LIST_ROWS;
 }
 

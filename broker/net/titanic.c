@@ -81,10 +81,10 @@ static void submit(reactor_t *self, peer_entry_t *peer, call_t *call, const mdp_
 static void look_up(reactor_t *self, call_t *call)
 {
     call->kind = CALL_REPLY;
-    request_t *request = reactor_request(self, REQUEST_BIOGRAPHY);
-    request->corr = call->corr;
-    request->purpose = PURPOSE_TITANIC;
-    request->id = mem_strdup(call->id);
+    inquiry_t *inquiry = reactor_inquire(self, REQUEST_BIOGRAPHY);
+    inquiry->corr = call->corr;
+    inquiry->purpose = PURPOSE_TITANIC;
+    inquiry->id = mem_strdup(call->id);
 }
 
 static void forget(reactor_t *self, call_t *call)
@@ -131,12 +131,12 @@ void titanic_answer(reactor_t *self, const effect_t *effect)
     }
 }
 
-void titanic_biography(reactor_t *self, const request_t *request)
+void titanic_biography(reactor_t *self, const inquiry_t *inquiry)
 {
-    call_t *call = call_find(self, request->corr);
+    call_t *call = call_find(self, inquiry->corr);
     if (call == NULL)
         return;
-    const biography_t *biography = &request->biography;
+    const biography_t *biography = &inquiry->biography;
     if (!biography->found) {
         answer_status(self, call, TSP_UNKNOWN_UUID);
     } else if (!reeve_state_is_final(biography->task.state)) {

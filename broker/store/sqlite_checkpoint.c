@@ -7,20 +7,20 @@
 
 enum {
     REST_PAGES = 400, /* few enough for the writer to copy between two commits */
-    ROUNDS = 6,       /* a writer that is as fast as the disk is never caught up with */
+    /* A writer that is as fast as the disk is never caught up with: here it stops and does all that is left. */
+    LONGEST_PAGES = 3 * CHECKPOINT_PAGES,
 };
 
 struct checkpointer {
     sqlite3 *db; /* the thread's */
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
+    pthread_cond_t wake, answered;
     bool asked, stopping;
     /* the answer, when `asked` is false again */
     int rc, copied; /* pages of the WAL that are in the database */
     /* the writer's own */
     bool going_on;
-    int rounds;
 };
 
 static void *run(void *arg)
@@ -40,6 +40,7 @@ static void *run(void *arg)
         self->rc = rc;
         self->copied = copied;
         self->asked = false;
+        pthread_cond_signal(&self->answered);
     }
     pthread_mutex_unlock(&self->mutex);
     return NULL;
@@ -50,6 +51,7 @@ checkpointer_t *checkpointer_start(const char *path)
     checkpointer_t *self = mem_zalloc(sizeof *self);
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->wake, NULL);
+    pthread_cond_init(&self->answered, NULL);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     bool open = sqlite3_open_v2(path, &self->db, flags, NULL) == SQLITE_OK &&
                 sqlite3_exec(self->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) == SQLITE_OK;
@@ -82,6 +84,7 @@ int checkpointer_stop(checkpointer_t **self_p)
     sqlite3_close(self->db);
     pthread_mutex_destroy(&self->mutex);
     pthread_cond_destroy(&self->wake);
+    pthread_cond_destroy(&self->answered);
     free(self);
     *self_p = NULL;
     return rc;
@@ -96,7 +99,6 @@ static int do_the_rest(checkpointer_t *self, sqlite3 *db)
 /*  With the mutex. */
 static void ask(checkpointer_t *self)
 {
-    self->rounds = self->going_on ? self->rounds + 1 : 1;
     self->going_on = true;
     self->asked = true;
     pthread_cond_signal(&self->wake);
@@ -106,10 +108,13 @@ int checkpointer_committed(checkpointer_t *self, sqlite3 *db, int wal_pages)
 {
     if (!self->going_on && wal_pages < CHECKPOINT_PAGES)
         return SQLITE_OK;
+    bool longest = wal_pages >= LONGEST_PAGES;
     pthread_mutex_lock(&self->mutex);
+    while (longest && self->asked)
+        pthread_cond_wait(&self->answered, &self->mutex);
     bool busy = self->asked;
     int rc = failure_of(self->rc), rest = wal_pages - self->copied;
-    bool last = self->going_on && (rest <= REST_PAGES || self->rounds >= ROUNDS);
+    bool last = self->going_on && (rest <= REST_PAGES || longest);
     if (!busy && rc == SQLITE_OK && !last)
         ask(self);
     pthread_mutex_unlock(&self->mutex);

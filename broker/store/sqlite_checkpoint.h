@@ -4,6 +4,7 @@
     A checkpoint copies what was in the WAL when it began. The writer has appended more by then, and
     the WAL starts again at its beginning only when all of it is copied. So the thread repeats, each
     time with less to do, until the rest is small; that the writer does itself, between two commits.
+    When the WAL is three times as long as it should be the writer waits, and does the rest whatever it is.
 
     The connection is the thread's own. All functions: writer thread. */
 

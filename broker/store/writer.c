@@ -45,7 +45,19 @@ request_t *batch_add(batch_t *batch, request_kind_t kind)
     batch->items = mem_room(batch->items, &batch->capacity, batch->count, sizeof *batch->items);
     request_t *request = &batch->items[batch->count++];
     request->kind = kind;
+    if (kind != REQUEST_EFFECT)
+        request->inquiry = mem_zalloc(sizeof *request->inquiry);
     return request;
+}
+
+static void inquiry_destroy(inquiry_t *inquiry)
+{
+    if (inquiry == NULL)
+        return;
+    free(inquiry->id);
+    page_fini(&inquiry->page);
+    biography_fini(&inquiry->biography);
+    free(inquiry);
 }
 
 void batch_destroy(batch_t **batch_p)
@@ -57,9 +69,7 @@ void batch_destroy(batch_t **batch_p)
         request_t *request = &batch->items[i];
         if (request->kind == REQUEST_EFFECT)
             effect_fini(&request->effect);
-        free(request->id);
-        page_fini(&request->page);
-        biography_fini(&request->biography);
+        inquiry_destroy(request->inquiry);
     }
     id_update_destroy(&batch->ids);
     free(batch->items);
@@ -71,35 +81,40 @@ void batch_destroy(batch_t **batch_p)
 
 static int carry_out_effect(writer_t *self, request_t *request)
 {
-    if (request->effect.kind == EFFECT_SWEEP) {
+    const effect_t *effect = &request->effect;
+    if (effect->kind == EFFECT_CHANGE)
+        return request->skipped ? STORE_OK : self->store->ops->apply(self->store, &effect->change);
+    if (effect->kind == EFFECT_SWEEP) {
         self->tidy = true;
-        self->tidy_now_ms = request->effect.sweep.now_ms;
+        self->tidy_now_ms = effect->sweep.now_ms;
+        return STORE_OK;
     }
-    return store_carry_out(self->store, &request->effect, LIMIT_PAGE_TASKS, &request->page);
+    request->inquiry = mem_zalloc(sizeof *request->inquiry);
+    return store_carry_out(self->store, effect, LIMIT_PAGE_TASKS, &request->inquiry->page);
 }
 
-static int carry_out_biography(writer_t *self, request_t *request)
+static int carry_out_biography(writer_t *self, inquiry_t *inquiry)
 {
     const store_ops_t *ops = self->store->ops;
-    biography_t *biography = &request->biography;
-    if (ops->biography(self->store, slice_str(request->id), biography) != STORE_OK)
+    biography_t *biography = &inquiry->biography;
+    if (ops->biography(self->store, slice_str(inquiry->id), biography) != STORE_OK)
         return STORE_FAILED;
-    if (request->limit == 0 || !biography->found || biography->task.state != REEVE_STATE_QUEUED)
+    if (inquiry->limit == 0 || !biography->found || biography->task.state != REEVE_STATE_QUEUED)
         return STORE_OK;
-    return ops->count_ahead(self->store, biography->task.record, request->limit, &request->ahead);
+    return ops->count_ahead(self->store, biography->task.record, inquiry->limit, &inquiry->ahead);
 }
 
 static int carry_out(writer_t *self, request_t *request)
 {
-    const store_ops_t *ops = self->store->ops;
+    inquiry_t *inquiry = request->inquiry;
     switch (request->kind) {
     case REQUEST_EFFECT:
-        return request->skipped ? STORE_OK : carry_out_effect(self, request);
+        return carry_out_effect(self, request);
     case REQUEST_BIOGRAPHY:
-        return carry_out_biography(self, request);
+        return carry_out_biography(self, inquiry);
     case REQUEST_DEAD_LIST:
-        return ops->dead(self->store, request->queue_id, request->after, request->limit,
-                         &request->page);
+        return self->store->ops->dead(self->store, inquiry->queue_id, inquiry->after,
+                                      inquiry->limit, &inquiry->page);
     }
     return STORE_OK;
 }
@@ -182,6 +197,8 @@ static void sync_written(writer_t *self)
     sync_batches(self, batches);
     pthread_mutex_lock(&self->mutex);
     self->syncing = false;
+    if (batches == NULL)
+        return; /* only housekeeping was done */
     chain_add(&self->finished, batches);
     uint64_t one = 1;
     ssize_t put = write(self->notify_fd, &one, sizeof one);
@@ -208,8 +225,6 @@ static void *run_writer(void *arg)
         pthread_mutex_unlock(&self->mutex);
         write_batches(self, batches);
         pthread_mutex_lock(&self->mutex);
-        if (batches == NULL)
-            continue; /* only housekeeping was done, which nobody waits for */
         chain_add(&self->written, batches);
         if (self->queued.first || self->syncing)
             pthread_cond_signal(&self->to_sync);

@@ -19,12 +19,9 @@ typedef enum request_kind {
     REQUEST_DEAD_LIST, /* a page of dead letters to show */
 } request_kind_t;
 
-typedef struct request {
-    request_kind_t kind;
-    effect_t effect; /* owned */
-    bool skipped;    /* the task has begun and ended in this batch, and is not kept: not written */
-    size_t earlier;  /* the request before this one about a task that has begun in this batch */
-    peer_t peer;     /* BIOGRAPHY, DEAD_LIST: who asked */
+/*  A question, and what was read. */
+typedef struct inquiry {
+    peer_t peer; /* BIOGRAPHY, DEAD_LIST: who asked */
     uint64_t corr;
     int purpose; /* the asker's own mark */
     char *id;    /* BIOGRAPHY; owned */
@@ -32,8 +29,18 @@ typedef struct request {
     uint64_t after;
     size_t limit;          /* DEAD_LIST: rows; BIOGRAPHY: how far to count what is ahead */
     size_t ahead;          /* the answer: BIOGRAPHY of a waiting task */
-    page_t page;           /* the answer: FIND LOAD DUE DEAD DEAD_LIST */
+    page_t page;           /* the answer: effects that read, DEAD_LIST */
     biography_t biography; /* the answer */
+} inquiry_t;
+
+/*  Nearly all are changes, thousands in a batch, which go from one core's cache to another's: kept small. */
+typedef struct request {
+    request_kind_t kind;
+    uint32_t earlier; /* the request before this one about a task that has begun in this batch */
+    bool skipped;     /* the task has begun and ended in this batch, and is not kept: not written */
+    effect_t effect;  /* EFFECT; owned */
+    inquiry_t
+        *inquiry; /* owned; NULL where nothing is read; of an EFFECT it is made by the writer */
 } request_t;
 
 typedef struct batch {
@@ -54,7 +61,7 @@ typedef struct batch {
 } batch_t;
 
 batch_t *batch_new(void);
-/*  A new zeroed request at the end; valid until the next call. */
+/*  A new zeroed request at the end, with an inquiry unless it is an EFFECT; valid until the next call. */
 request_t *batch_add(batch_t *batch, request_kind_t kind);
 void batch_destroy(batch_t **batch);
 

@@ -13,7 +13,7 @@
 
 #include "broker/store/sqlite.h"
 
-enum { TASKS = 8000, COMMIT = 10, BODY_BYTES = 20000, WAL_MAX_BYTES = 100 << 20 };
+enum { TASKS = 8000, COMMIT = 10, BODY_BYTES = 20000, WAL_MAX_BYTES = 56 << 20 };
 
 static store_t *open_store(const char *path)
 {
@@ -69,7 +69,6 @@ static void the_wal_is_emptied_while_commits_go_on(void **state)
         for (int i = 0; i < COMMIT; i++, seq++)
             changes[i] = submit(store, seq, slice(body, sizeof body));
         assert_int_equal(store->ops->commit(store), STORE_OK);
-        assert_int_equal(store->ops->sync(store), STORE_OK);
         for (int i = 0; i < COMMIT; i++)
             change_fini(&changes[i]);
         struct stat about;

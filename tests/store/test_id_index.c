@@ -78,7 +78,10 @@ static void reopen_index(env_t *env)
 static int set_up(void **state)
 {
     env_t *env = mem_zalloc(sizeof *env);
-    assert_int_equal(sqlite3_open(":memory:", &env->db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_open_v2(":memory:", &env->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL),
+        SQLITE_OK);
     run_sql(env, "CREATE TABLE task (seq INTEGER PRIMARY KEY, id TEXT)");
     run_sql(env, ID_INDEX_SCHEMA);
     sqlite3_prepare_v2(env->db, "INSERT INTO task VALUES (?1, ?2)", -1, &env->insert, NULL);
