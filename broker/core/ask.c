@@ -172,7 +172,7 @@ static void cancel(core_t *core, task_t *task)
     outcome_unref(&outcome);
     lease_revoke(core, task, worker, REVOKE_CANCELLED);
     if (expecting)
-        lease_revoke_unsent(core, task, expecting);
+        lease_revoke_over(core, task, expecting, REVOKE_CANCELLED);
     worker_expel_mdp(core, worker, task);
 }
 

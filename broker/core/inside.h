@@ -258,8 +258,8 @@ void lease_check(core_t *core);
 void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause);
 /*  The connection over which the task will be delivered though its worker was given up since the lease; 0: none. */
 peer_t lease_expecting(const core_t *core, const task_t *task);
-/*  Tells it, behind the delivery, that the task was cancelled. */
-void lease_revoke_unsent(core_t *core, task_t *task, peer_t peer);
+/*  Tells a connection, behind the delivery, that the attempt is over. */
+void lease_revoke_over(core_t *core, task_t *task, peer_t peer, revoke_cause_t cause);
 /*  Tells the worker that an attempt which it named is not its own. */
 void lease_revoke_held(core_t *core, worker_t *worker, const held_t *held);
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,

@@ -267,22 +267,21 @@ void lease_revoke_held(core_t *core, worker_t *worker, const held_t *held)
     worker->told_after = core->changes;
 }
 
+void lease_revoke_over(core_t *core, task_t *task, peer_t peer, revoke_cause_t cause)
+{
+    held_t held = {task->seq, task->tries.attempts, .ephemeral = task->ephemeral};
+    revoke(announce(core, task, EFFECT_REVOKE), peer, &held, cause);
+}
+
 void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t cause)
 {
     if (worker == NULL)
         return;
-    held_t held = {task->seq, task->tries.attempts, .ephemeral = task->ephemeral};
-    revoke(announce(core, task, EFFECT_REVOKE), worker->peer, &held, cause);
+    lease_revoke_over(core, task, worker->peer, cause);
     if (!is_told_at_once(core, task))
         worker->told_after = core->changes;
     if (worker->ahead)
         starve(core, worker);
-}
-
-void lease_revoke_unsent(core_t *core, task_t *task, peer_t peer)
-{
-    held_t held = {task->seq, task->tries.attempts, .ephemeral = task->ephemeral};
-    revoke(announce(core, task, EFFECT_REVOKE), peer, &held, REVOKE_CANCELLED);
 }
 
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
