@@ -555,7 +555,11 @@ void log_release(void)
 void log_write(log_level_t level, const char *event, const log_field_t *fields, size_t count)
 {
     int saved_errno = errno;
-    batch_t alone = {0}, *batch = held.held ? &held : &alone;
+    batch_t alone, *batch = &held;
+    if (!held.held) {
+        alone = (batch_t){0};
+        batch = &alone;
+    }
     if (batch->count == 0)
         batch->now_ms = clock_wall_ms();
     if (batch->count == 0 || batch->head.level != level)
@@ -568,7 +572,8 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields, 
     batch->count++;
     if (batch == &alone || batch->records.size > HELD_SIZE)
         hand_over(batch);
-    free(alone.records.data);
+    if (batch == &alone)
+        free(alone.records.data);
     errno = saved_errno;
 }
 
