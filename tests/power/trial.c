@@ -621,9 +621,7 @@ int trial_run(trial_t *self)
     for (int i = 0; i < self->load.transactions; i++)
         if (trial_step(self) != STORE_OK)
             return STORE_FAILED;
-    if (keep_house(self) != STORE_OK)
-        return STORE_FAILED;
-    if (sync_all(self) != STORE_OK)
+    if (keep_house(self) != STORE_OK || sync_all(self) != STORE_OK)
         return STORE_FAILED;
     trial_close(self);
     return STORE_OK;
