@@ -86,7 +86,7 @@ struct reactor {
     batch_t *batch;          /* what this turn has for the writer; NULL: nothing yet */
     uint64_t batches;        /* so far */
     /* Of this turn, to be told at its end: batches that are durable, the first first, and deliveries. */
-    batch_t *durable, **durable_end;
+    batch_list_t durable;
     departure_t *departures;
     size_t departure_count, departure_capacity;
     effects_t effects;

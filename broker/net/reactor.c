@@ -278,23 +278,19 @@ static void collect(reactor_t *self)
             return;
         }
         take_batch(self, batch);
-        batch->next = NULL;
-        *self->durable_end = batch;
-        self->durable_end = &batch->next;
+        batch_list_add(&self->durable, batch);
     }
 }
 
 /*  Log and figures of the turn. Nobody waits for them, so they come when all else is under way. */
 static void tell(reactor_t *self)
 {
-    for (batch_t *batch = self->durable, *next; batch; batch = next) {
+    for (batch_t *batch = batch_list_take(&self->durable), *next; batch; batch = next) {
         next = batch->next;
         narrate_batch(self, batch);
         count_batch(self, batch);
         batch_destroy(&batch);
     }
-    self->durable = NULL;
-    self->durable_end = &self->durable;
     for (size_t i = 0; i < self->departure_count; i++) {
         narrate_departure(self, &self->departures[i]);
         record_unref(&self->departures[i].record);
@@ -702,7 +698,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     self->notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     self->exchange = exchange_new(self->notify_fd);
     self->signal_fd = open_signals();
-    self->durable_end = &self->durable;
+    batch_list_init(&self->durable);
     metrics_init(&self->metrics);
     peers_init(&self->peers, LIMIT_PEERS);
     uuid7_init(&self->uuids);

@@ -13,11 +13,6 @@
 /*  Steps of housekeeping in one transaction: small, so that confirms do not wait for it. */
 enum { MAINTAIN_BUDGET = 256 };
 
-/*  Batches in their order. */
-typedef struct chain {
-    batch_t *first, **end;
-} chain_t;
-
 struct writer {
     store_t *store;
     int notify_fd;
@@ -25,8 +20,8 @@ struct writer {
     bool has_thread, has_sync_thread;
     pthread_mutex_t mutex;
     pthread_cond_t to_write, to_sync;
-    chain_t queued, written, finished; /* the way of a batch */
-    bool syncing;                      /* one of the threads is */
+    batch_list_t queued, written, finished; /* the way of a batch */
+    bool syncing;                           /* one of the threads is */
     bool stopping, written_all;
     /* After a failure nothing is written or confirmed any more (docs/guarantees.md, 7). */
     atomic_bool failed;
@@ -77,7 +72,27 @@ void batch_destroy(batch_t **batch_p)
     *batch_p = NULL;
 }
 
-/* ---- the thread ----------------------------------------------------------------------------- */
+void batch_list_init(batch_list_t *list)
+{
+    list->first = NULL;
+    list->end = &list->first;
+}
+
+void batch_list_add(batch_list_t *list, batch_t *batches)
+{
+    *list->end = batches;
+    while (*list->end)
+        list->end = &(*list->end)->next;
+}
+
+batch_t *batch_list_take(batch_list_t *list)
+{
+    batch_t *batches = list->first;
+    batch_list_init(list);
+    return batches;
+}
+
+/* ---- the threads ---------------------------------------------------------------------------- */
 
 static int carry_out_effect(writer_t *self, request_t *request)
 {
@@ -135,26 +150,6 @@ static int transact(writer_t *self, batch_t *batches)
     return ops->commit(self->store);
 }
 
-static void chain_init(chain_t *chain)
-{
-    chain->first = NULL;
-    chain->end = &chain->first;
-}
-
-static void chain_add(chain_t *chain, batch_t *batches)
-{
-    *chain->end = batches;
-    while (*chain->end)
-        chain->end = &(*chain->end)->next;
-}
-
-static batch_t *chain_take(chain_t *chain)
-{
-    batch_t *batches = chain->first;
-    chain_init(chain);
-    return batches;
-}
-
 static void write_batches(writer_t *self, batch_t *batches)
 {
     int64_t start_us = clock_mono_us();
@@ -191,7 +186,7 @@ static void sync_batches(writer_t *self, batch_t *batches)
 /*  With the mutex, which is left while the disk works; nobody else is syncing. */
 static void sync_written(writer_t *self)
 {
-    batch_t *batches = chain_take(&self->written);
+    batch_t *batches = batch_list_take(&self->written);
     self->syncing = true;
     pthread_mutex_unlock(&self->mutex);
     sync_batches(self, batches);
@@ -199,7 +194,7 @@ static void sync_written(writer_t *self)
     self->syncing = false;
     if (batches == NULL)
         return; /* only housekeeping was done */
-    chain_add(&self->finished, batches);
+    batch_list_add(&self->finished, batches);
     uint64_t one = 1;
     ssize_t put = write(self->notify_fd, &one, sizeof one);
     (void)put; /* an eventfd that is full is readable all the same */
@@ -221,11 +216,11 @@ static void *run_writer(void *arg)
             pthread_cond_wait(&self->to_write, &self->mutex);
         if (self->queued.first == NULL && self->stopping)
             break;
-        batch_t *batches = chain_take(&self->queued);
+        batch_t *batches = batch_list_take(&self->queued);
         pthread_mutex_unlock(&self->mutex);
         write_batches(self, batches);
         pthread_mutex_lock(&self->mutex);
-        chain_add(&self->written, batches);
+        batch_list_add(&self->written, batches);
         if (self->queued.first || self->syncing)
             pthread_cond_signal(&self->to_sync);
         else
@@ -267,9 +262,9 @@ writer_t *writer_start(store_t *store, int notify_fd)
     writer_t *self = mem_zalloc(sizeof *self);
     self->store = store;
     self->notify_fd = notify_fd;
-    chain_init(&self->queued);
-    chain_init(&self->written);
-    chain_init(&self->finished);
+    batch_list_init(&self->queued);
+    batch_list_init(&self->written);
+    batch_list_init(&self->finished);
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->to_write, NULL);
     pthread_cond_init(&self->to_sync, NULL);
@@ -284,8 +279,7 @@ writer_t *writer_start(store_t *store, int notify_fd)
 void writer_submit(writer_t *self, batch_t **batch)
 {
     pthread_mutex_lock(&self->mutex);
-    (*batch)->next = NULL;
-    chain_add(&self->queued, *batch);
+    batch_list_add(&self->queued, *batch);
     *batch = NULL;
     pthread_cond_signal(&self->to_write);
     pthread_mutex_unlock(&self->mutex);
@@ -298,7 +292,8 @@ batch_t *writer_collect(writer_t *self)
     if (batch) {
         self->finished.first = batch->next;
         if (batch->next == NULL)
-            chain_init(&self->finished);
+            batch_list_init(&self->finished);
+        batch->next = NULL;
     }
     pthread_mutex_unlock(&self->mutex);
     return batch;

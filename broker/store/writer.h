@@ -65,6 +65,17 @@ batch_t *batch_new(void);
 request_t *batch_add(batch_t *batch, request_kind_t kind);
 void batch_destroy(batch_t **batch);
 
+/*  Batches in their order. */
+typedef struct batch_list {
+    batch_t *first, **end;
+} batch_list_t;
+
+void batch_list_init(batch_list_t *list);
+/*  Appends the batch and those behind it; NULL: none. */
+void batch_list_add(batch_list_t *list, batch_t *batches);
+/*  All of them; the list is empty then. */
+batch_t *batch_list_take(batch_list_t *list);
+
 typedef struct writer writer_t;
 
 /*  Starts the threads on a store, which they use alone from now on. Finished batches are announced on
