@@ -236,7 +236,6 @@ bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, i
         return false;
     }
     job->started_ms = now_ms;
-    job->ready = true; /* it may have ended already */
     reeve_delivery_started(job->delivery);
     if (log_enabled(LOG_INFO))
         log_started(job, context);

@@ -316,8 +316,6 @@ static int64_t wait_ms(const runner_t *self)
         wake_ms = self->phase_ends_ms;
     for (size_t slot = 0; slot < self->slot_count; slot++) {
         const job_t *job = self->slots[slot];
-        if (job != NULL && job->ready)
-            return 0;
         if (job != NULL && child_deadline(job->child) < wake_ms)
             wake_ms = child_deadline(job->child);
     }
