@@ -27,18 +27,31 @@ effect_t *outbox_add(outbox_t *self, uint64_t after, effect_kind_t kind)
     return &held->effect;
 }
 
-void outbox_drop_revoke(outbox_t *self, peer_t peer, const held_t *held)
+/*  `held`: of a revocation, the attempt that it is about. */
+static void drop(outbox_t *self, effect_kind_t kind, peer_t peer, const held_t *held)
 {
     size_t kept = 0;
     for (size_t i = 0; i < self->count; i++) {
-        const held_effect_t *from = &self->ring[(self->head + i) & (self->capacity - 1)];
-        const effect_t *effect = &from->effect;
-        if (effect->kind == EFFECT_REVOKE && effect->peer == peer &&
-            effect->revoke.seq == held->seq && effect->revoke.attempt == held->attempt)
-            continue; /* owns nothing */
-        self->ring[(self->head + kept++) & (self->capacity - 1)] = *from;
+        held_effect_t *from = &self->ring[(self->head + i) & (self->capacity - 1)];
+        effect_t *effect = &from->effect;
+        if (effect->kind == kind && effect->peer == peer &&
+            (held == NULL ||
+             (effect->revoke.seq == held->seq && effect->revoke.attempt == held->attempt)))
+            effect_fini(effect);
+        else
+            self->ring[(self->head + kept++) & (self->capacity - 1)] = *from;
     }
     self->count = kept;
+}
+
+void outbox_drop_revoke(outbox_t *self, peer_t peer, const held_t *held)
+{
+    drop(self, EFFECT_REVOKE, peer, held);
+}
+
+void outbox_drop_deliveries(outbox_t *self, peer_t peer)
+{
+    drop(self, EFFECT_DELIVER, peer, NULL);
 }
 
 void outbox_release(outbox_t *self, uint64_t durable, effects_t *out)

@@ -24,6 +24,8 @@ typedef struct outbox {
 effect_t *outbox_add(outbox_t *self, uint64_t after, effect_kind_t kind);
 /*  What waits to tell this peer that an attempt is not its own: it is its own again. */
 void outbox_drop_revoke(outbox_t *self, peer_t peer, const held_t *held);
+/*  What waits to be delivered to this peer: it has left. */
+void outbox_drop_deliveries(outbox_t *self, peer_t peer);
 /*  Moves to `out` what may leave now that `durable` changes are committed. */
 void outbox_release(outbox_t *self, uint64_t durable, effects_t *out);
 void outbox_fini(outbox_t *self);

@@ -110,19 +110,23 @@ static bool subscribe(core_t *core, worker_t *worker, const slice_t *queues, siz
 
 void worker_remove(core_t *core, worker_t *worker, departure_t why)
 {
-    bool lost = why == DEPARTURE_GONE || why == DEPARTURE_LOST;
+    bool lost = why != DEPARTURE_GOODBYE;
+    bool may_hear = why == DEPARTURE_LOST;
+    size_t unsent = 0;
     unsubscribe(worker);
     lease_take_back_all(core, worker);
     task_t *task, *next;
     DL_FOREACH_SAFE2(worker->held, task, next, held_next)
     {
-        /* A delivery that waits for its commit is never sent to a peer that is gone. */
-        bool unsent = why == DEPARTURE_GONE && lease_is_unsent(core, task);
-        if (lost && !unsent)
+        bool never_sent = !may_hear && lease_is_unsent(core, task);
+        unsent += never_sent;
+        if (lost && !never_sent)
             lease_orphan(core, task);
         else
             lease_release(core, task);
     }
+    if (unsent > 0)
+        outbox_drop_deliveries(&core->outbox, worker->peer);
     note(core, lost ? NOTE_WORKER_LOST : NOTE_WORKER_LEFT, worker);
     HASH_DEL(core->workers, worker);
     free(worker->name);

@@ -309,6 +309,24 @@ static void a_worker_that_says_goodbye_releases_what_it_holds(void **state)
     world_destroy(&w);
 }
 
+/*  It comes back on the same connection, where the delivery would reach it as if it were the new one. */
+static void a_delivery_that_waits_does_not_reach_a_worker_that_said_goodbye(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready(w, "worker", "q", 1);
+    w->held = true;
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_goodbye(w, "worker");
+    world_ready(w, "worker", "q", 1);
+    w->held = false;
+    world_rest(w);
+    EXPECT(w, "client confirm a", "worker deliver a #2");
+    assert_string_equal(world_history(w, "a"),
+                        "processing a=2 f=0 d=0 | 1 released released worker");
+    world_destroy(&w);
+}
+
 static void a_slow_disk_is_no_dead_worker(void **state)
 {
     (void)state;
@@ -427,6 +445,7 @@ int main(void)
         cmocka_unit_test(a_worker_keeps_its_task_across_a_crash_of_the_broker),
         cmocka_unit_test(a_released_task_goes_back_to_its_place_and_is_not_counted),
         cmocka_unit_test(a_worker_that_says_goodbye_releases_what_it_holds),
+        cmocka_unit_test(a_delivery_that_waits_does_not_reach_a_worker_that_said_goodbye),
         cmocka_unit_test(a_slow_disk_is_no_dead_worker),
         cmocka_unit_test(
             a_worker_that_was_silent_while_its_delivery_waited_for_the_disk_gets_it_once),
