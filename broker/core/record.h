@@ -101,6 +101,13 @@ typedef struct change {
 
 void change_fini(change_t *change);
 
+/*  Whether the log and the figures take this change for the start of an attempt. That of a queue in memory,
+    whose delivery may leave before its task is told of; other attempts start as their delivery leaves. */
+static inline bool change_tells_start(const change_t *change)
+{
+    return change->to == REEVE_STATE_PROCESSING && change->may_wait;
+}
+
 /*  A task read back from the store. */
 typedef struct loaded {
     record_t *record;

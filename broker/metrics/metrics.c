@@ -44,14 +44,6 @@ static double age_s(int64_t from_ms, int64_t to_ms)
     return to_ms > from_ms ? (double)(to_ms - from_ms) / 1000 : 0;
 }
 
-static void count_start(queue_metrics_t *queue, const change_t *change)
-{
-    queue->started++;
-    if (change->tries.attempts == 1)
-        histogram_add(&queue->wait, HISTOGRAM_AGE,
-                      age_s(record_waits_since_ms(change->record), change->at_ms));
-}
-
 /*  The end of an attempt. Its time is known where a worker told it, or saw it begin and end. */
 static void count_attempt(metrics_t *self, queue_metrics_t *queue, const change_t *change)
 {
@@ -97,13 +89,21 @@ static void count_end(queue_metrics_t *queue, const change_t *change)
                       age_s(change->record->spec.created_ms, change->outcome->spec.ended_ms));
 }
 
+void metrics_start(metrics_t *self, const record_t *record, uint32_t attempt, int64_t wall_ms)
+{
+    queue_metrics_t *queue = queue_of(self, record->queue_id);
+    queue->started++;
+    if (attempt == 1)
+        histogram_add(&queue->wait, HISTOGRAM_AGE, age_s(record_waits_since_ms(record), wall_ms));
+}
+
 void metrics_change(metrics_t *self, const change_t *change)
 {
     queue_metrics_t *queue = queue_of(self, change->record->queue_id);
     if (change->from == REEVE_STATE_UNKNOWN)
         queue->submitted++;
-    if (change->to == REEVE_STATE_PROCESSING)
-        count_start(queue, change);
+    if (change_tells_start(change))
+        metrics_start(self, change->record, change->tries.attempts, change->at_ms);
     if (change->from == REEVE_STATE_PROCESSING && change->outcome)
         count_attempt(self, queue, change);
     if (reeve_state_is_final(change->to))

@@ -48,6 +48,8 @@ typedef struct metrics {
 void metrics_init(metrics_t *self);
 void metrics_fini(metrics_t *self);
 
+/*  An attempt that began at `wall_ms`, where its change does not tell (change_tells_start). */
+void metrics_start(metrics_t *self, const record_t *record, uint32_t attempt, int64_t wall_ms);
 /*  A change that is durable. */
 void metrics_change(metrics_t *self, const change_t *change);
 /*  A transaction that is durable. */

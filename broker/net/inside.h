@@ -66,8 +66,8 @@ typedef struct narrator {
 /*  A task that has left for its worker in this turn. */
 typedef struct departure {
     record_t *record;
-    peer_t worker;
     uint32_t attempt;
+    char *worker; /* its name, for the log; NULL: not to be told */
 } departure_t;
 
 struct reactor {
@@ -191,7 +191,10 @@ char *document_of_record(const record_t *record, uint32_t retry_count, uint32_t 
 
 /*  narrate.c: the log of what became durable. */
 void narrate_batch(reactor_t *self, const batch_t *batch);
-void narrate_departure(reactor_t *self, const departure_t *departure);
+/*  The name of the worker that begins a task, if the log is to tell of it; the worker may have gone
+    when it does. The caller frees it. */
+char *narrate_starter(reactor_t *self, const record_t *record, peer_t peer);
+void narrate_departure(const departure_t *departure);
 void narrate_note(const effect_t *effect);
 
 #endif

@@ -3,6 +3,7 @@
     docs/operations.md. */
 
 #include "broker/net/inside.h"
+#include "common/mem.h"
 #include "common/trace.h"
 
 enum { SECOND_MS = 1000 };
@@ -112,8 +113,7 @@ static void tell_finished(const change_t *change)
 static void tell_life(reactor_t *self, const change_t *change)
 {
     bool enqueued = change->from == REEVE_STATE_UNKNOWN;
-    bool started =
-        change->to == REEVE_STATE_PROCESSING && change->may_wait; /* others: as it leaves */
+    bool started = change_tells_start(change);
     bool finished = change->to == REEVE_STATE_SUCCESS || change->to == REEVE_STATE_CANCELLED ||
                     change->to == REEVE_STATE_EXPIRED;
     if (!(enqueued || started || finished) || !may_tell(self, change->record))
@@ -126,14 +126,16 @@ static void tell_life(reactor_t *self, const change_t *change)
         tell_finished(change);
 }
 
-/*  A worker that has gone meanwhile has not started anything. */
-void narrate_departure(reactor_t *self, const departure_t *departure)
+char *narrate_starter(reactor_t *self, const record_t *record, peer_t peer)
 {
-    if (!may_tell(self, departure->record))
-        return;
-    const char *worker = core_worker_name(self->core, departure->worker);
-    if (worker)
-        tell_started(departure->record, worker, departure->attempt);
+    const char *worker = may_tell(self, record) ? core_worker_name(self->core, peer) : NULL;
+    return worker ? mem_strdup(worker) : NULL;
+}
+
+void narrate_departure(const departure_t *departure)
+{
+    if (departure->worker)
+        tell_started(departure->record, departure->worker, departure->attempt);
 }
 
 /* ---- what goes wrong, which is always told -------------------------------------------------- */

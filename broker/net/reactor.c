@@ -141,15 +141,16 @@ static void to_store(reactor_t *self, effect_t *effect)
     *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
 }
 
-/*  In a queue in memory the line comes with the lease (narrate.c). */
+/*  In a queue in memory the change tells (change_tells_start). */
 static void note_departure(reactor_t *self, effect_t *effect)
 {
-    if (effect->deliver.ephemeral || !log_enabled(LOG_INFO))
+    if (effect->deliver.ephemeral)
         return;
     self->departures = mem_room(self->departures, &self->departure_capacity, self->departure_count,
                                 sizeof *self->departures);
     self->departures[self->departure_count++] =
-        (departure_t){effect->deliver.record, effect->peer, effect->deliver.attempt};
+        (departure_t){effect->deliver.record, effect->deliver.attempt,
+                      narrate_starter(self, effect->deliver.record, effect->peer)};
     effect->deliver.record = NULL;
 }
 
@@ -292,8 +293,11 @@ static void tell(reactor_t *self)
         batch_destroy(&batch);
     }
     for (size_t i = 0; i < self->departure_count; i++) {
-        narrate_departure(self, &self->departures[i]);
-        record_unref(&self->departures[i].record);
+        departure_t *departure = &self->departures[i];
+        narrate_departure(departure);
+        metrics_start(&self->metrics, departure->record, departure->attempt, self->wall_ms);
+        record_unref(&departure->record);
+        free(departure->worker);
     }
     self->departure_count = 0;
 }

@@ -9,13 +9,13 @@ import mdp_harness as harness
 from mdp_harness import PATIENCE_S
 from programs import ProgramTest
 from reeve_peer import ReevePeer
+from scrape import fetch
 
 SUCCEED, FAIL, REJECT, RELEASE = 1, 2, 3, 4
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACED = {"args": [], "kwargs": {}, "headers": {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}}
 TASKS, PREFETCH = 4000, 20
 ORDINARY = ("task_enqueued", "task_started", "task_finished")
-
 
 class LogTest(ProgramTest):
     def peer(self, broker):
@@ -40,7 +40,6 @@ class LogTest(ProgramTest):
         self.assertEqual(set(line) - common, set(fields), line)
         return tuple(line[field] for field in fields)
 
-
 class Lines(LogTest):
     def test_the_life_of_a_task(self):
         broker = self.broker()
@@ -56,16 +55,19 @@ class Lines(LogTest):
         self.assertEqual(found, ("success", "w", 1, 1.5))
 
     def test_a_task_that_was_taken_back_unsent_is_not_said_to_have_started(self):
-        broker = self.broker({"log-task-rate": 1_000_000})
+        broker = self.broker({"log-task-rate": 1_000_000, "http": "127.0.0.1:0"})
         tasks = "".join(f'{{"task_name":"job","queue":"q","id":"{i}"}}\n' for i in range(TASKS))
         self.reeve(broker.ipc, "submit", "--file", self.file("tasks", tasks))
         given = self.take(self.peer(broker), "fast", TASKS // 2)  # and is leased some ahead
         given += self.take(self.peer(broker), "rest", TASKS - len(given))
+        page = fetch(f"http://127.0.0.1:{broker.wait('serving_http')['port']}/metrics")
         broker.stop()
         started = collections.Counter((line["task_id"], line["attempt"])
                                       for line in broker.log.lines if line["event"] == "task_started")
         self.assertEqual([one for one, lines in started.items() if lines > 1], [])
         self.assertLessEqual(set(given), set(started))
+        counted = page.value("reeve_attempts_started_total", queue="q")
+        self.assertEqual(counted, len(started), "started by the metric, and by the log")
 
     def take(self, worker, name, count):
         """Settles so many tasks or a few more and leaves; returns which."""
@@ -138,7 +140,6 @@ class Lines(LogTest):
             self.assertGreaterEqual(len(lines), 3)
             self.assertEqual({line.get("trace_id") for line in lines}, {trace_id}, lines)
 
-
 class Bounds(LogTest):
     def run_tasks(self, broker, count, verdict=SUCCEED):
         client, worker = self.peer(broker), self.worker(broker)
@@ -182,7 +183,6 @@ class Bounds(LogTest):
         self.assertEqual((line["level"], set(line)), ("info", {"ts", "level", "event", "lines"}))
         self.assertGreater(line["lines"], 0)
 
-
 class File(LogTest):
     def test_a_log_file_is_opened_again_on_sighup(self):
         path, rotated = self.file("broker.log"), self.file("broker.log.1")
@@ -208,7 +208,6 @@ class File(LogTest):
         program.stop()
         self.assertEqual(events(path)[-1], "stopped")
         self.assertEqual(program.log.lines, [])
-
 
 class UnreadPipe(LogTest):
     """Nobody reads the broker's stderr after its start. The pipe has room for some 64 KiB, the broker's
@@ -255,6 +254,5 @@ class UnreadPipe(LogTest):
         self.submit_all()
         self.broker.terminate()
         self.assertEqual(self.broker.wait(PATIENCE_S), 0)
-
 
 harness.main()

@@ -124,14 +124,31 @@ static void a_failure_that_is_followed_by_another_attempt_is_a_retry(void **stat
 static void the_wait_is_that_before_the_first_attempt(void **state)
 {
     (void)state;
-    move("t", 0, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, NULL, (tries_t){0});
-    move("t", 0, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, NULL, (tries_t){.attempts = 1});
-    move("t", 0, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, NULL, (tries_t){.attempts = 2});
+    record_t *record = a_record("t", 0);
+    metrics_start(&metrics, record, 1, 3500);
+    metrics_start(&metrics, record, 2, 9000);
+    record_unref(&record);
     const queue_metrics_t *queue = &metrics.queues[0];
-    assert_int_equal(queue->submitted, 1);
     assert_int_equal(queue->started, 2);
     assert_int_equal(histogram_count(&queue->wait), 1);
     assert_true(queue->wait.sum == 2.5);
+}
+
+static void an_attempt_starts_with_its_change_only_in_a_queue_in_memory(void **state)
+{
+    (void)state;
+    change_t change = {.record = a_record("t", 0),
+                       .from = REEVE_STATE_QUEUED,
+                       .to = REEVE_STATE_PROCESSING,
+                       .tries = {.attempts = 1},
+                       .at_ms = 3500};
+    metrics_change(&metrics, &change);
+    assert_int_equal(metrics.queues[0].started, 0);
+    change.may_wait = true;
+    metrics_change(&metrics, &change);
+    assert_int_equal(metrics.queues[0].started, 1);
+    assert_true(metrics.queues[0].wait.sum == 2.5);
+    record_unref(&change.record);
 }
 
 static void every_end_has_its_own_count(void **state)
@@ -251,6 +268,7 @@ int main(void)
         TEST(a_commit_is_counted_by_its_time_and_its_size),
         TEST(each_ending_is_counted_for_what_it_is),
         TEST(a_failure_that_is_followed_by_another_attempt_is_a_retry),
+        TEST(an_attempt_starts_with_its_change_only_in_a_queue_in_memory),
         TEST(the_wait_is_that_before_the_first_attempt),
         TEST(every_end_has_its_own_count),
         TEST(a_time_that_ran_backwards_is_none),
