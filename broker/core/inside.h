@@ -220,6 +220,7 @@ typedef enum departure {
     DEPARTURE_GONE,    /* its connection is */
     DEPARTURE_LOST,    /* it is silent, or came back over another connection */
 } departure_t;
+/*  Moves its leases, also those ahead, out of the list of leases: no walk over that may stand at one. */
 void worker_remove(core_t *core, worker_t *worker, departure_t why);
 /*  Looks after all workers; `elapsed_ms` since the last time. */
 void worker_check(core_t *core, int64_t elapsed_ms);

@@ -126,11 +126,12 @@ static void take_back(core_t *core, task_t *task)
 
 void lease_promote(core_t *core, worker_t *worker)
 {
+    bool sent = false;
     while (worker->ahead && room_of(worker) > 0 && !core->draining) {
         task_t *task = worker->ahead;
         if (task->told_after > core->durable || worker->told_after > core->durable) {
             starve(core, worker);
-            return;
+            break;
         }
         if (record_has_expired(task->record, core->wall_ms)) {
             take_back(core, task); /* it ends in its queue */
@@ -141,7 +142,10 @@ void lease_promote(core_t *core, worker_t *worker)
         task->started_ms = core->now_ms;
         start_clocks(core, task);
         deliver(effects_add(core->out, EFFECT_DELIVER), task);
+        sent = true;
     }
+    if (sent)
+        worker_update(core, worker);
 }
 
 void lease_feed(core_t *core)
@@ -355,6 +359,14 @@ static void wait_for_delivery(const core_t *core, task_t *task)
         task->lease_until_ms = core->now_ms + core->config.grace_ms;
 }
 
+/*  A Majordomo worker that is late is sent away, and what was leased to it ahead leaves the list as well. */
+static task_t *behind_those_of(const worker_t *holder, task_t *task)
+{
+    while (holder && holder->kind != PEER_REEVE && task && task->holder == holder)
+        task = task->next;
+    return task;
+}
+
 void lease_check(core_t *core)
 {
     task_t *task, *next;
@@ -362,6 +374,7 @@ void lease_check(core_t *core)
         if (lease_is_unsent(core, task)) {
             wait_for_delivery(core, task);
         } else if (task->deadline_ms <= core->now_ms) {
+            next = behind_those_of(task->holder, next);
             time_out(core, task);
         } else if (task->lease_until_ms <= core->now_ms) {
             worker_t *worker = task->holder;

@@ -11,22 +11,34 @@
 
 enum { CHECK_MS = 250 };
 
-/*  Commits take long, and the worker, with room for one, has settled w1 … w8 while they were measured. So
-    it is leased tasks ahead. */
-static world_t *world_with_a_fast_worker(void)
+static void settle_eight(world_t *w, char name)
 {
-    world_t *w = world_new();
     char id[8];
-    w->commit_us = 20000;
-    world_ready(w, "fast", "q", 1);
     for (int i = 1; i <= 8; i++) {
-        snprintf(id, sizeof id, "w%d", i);
+        snprintf(id, sizeof id, "%c%d", name, i);
         world_submit(w, "client", (world_task_t){.id = id});
         world_ack(w, "fast", id, 1);
     }
+}
+
+/*  With the worker named "fast". Commits take long, and it has settled w1 … w8 while they were measured: so
+    it is leased tasks ahead, eight in a quarter of a second by three commits. */
+static world_t *world_with_a_fast(world_worker_t worker, int64_t commit_us)
+{
+    world_t *w = world_new();
+    w->commit_us = commit_us;
+    worker.queues = "q";
+    worker.prefetch = 1;
+    world_ready_as(w, "fast", worker);
+    settle_eight(w, 'w');
     world_advance(w, CHECK_MS);
     world_skip(w);
     return w;
+}
+
+static world_t *world_with_a_fast_worker(void)
+{
+    return world_with_a_fast((world_worker_t){0}, 20000);
 }
 
 /*  It holds a, and is leased b. */
@@ -52,6 +64,19 @@ static void the_next_task_is_sent_without_a_commit_between(void **state)
     w->held = false;
     world_commit(w);
     EXPECT(w, "fast settled a#1", "fast settled b#1");
+    world_destroy(&w);
+}
+
+static void what_was_ahead_is_replaced_as_it_leaves(void **state)
+{
+    (void)state;
+    world_t *w = world_with_a_fast((world_worker_t){0}, 10000); /* one ahead */
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_submit(w, "client", (world_task_t){.id = "b"});
+    world_submit(w, "client", (world_task_t){.id = "c"});
+    assert_string_equal(world_state(w, "c"), "queued");
+    world_ack(w, "fast", "a", 1);
+    assert_string_equal(world_state(w, "c"), "processing");
     world_destroy(&w);
 }
 
@@ -169,6 +194,25 @@ static void a_majordomo_worker_stays_when_a_task_ahead_is_cancelled(void **state
     world_destroy(&w);
 }
 
+static void a_majordomo_worker_that_times_out_loses_what_is_ahead_as_well(void **state)
+{
+    (void)state;
+    world_t *w = world_with_a_fast((world_worker_t){.kind = PEER_MDP02}, 20000);
+    settle_eight(w, 'v'); /* it is still fast when it is found to be late */
+    world_submit(w, "client", (world_task_t){.id = "a", .timeout_ms = 100});
+    world_submit(w, "client", (world_task_t){.id = "b"});
+    world_submit(w, "client", (world_task_t){.id = "c"});
+    world_submit(w, "client", (world_task_t){.id = "d"});
+    assert_string_equal(world_state(w, "c"), "processing");
+    assert_string_equal(world_state(w, "d"), "queued");
+    world_advance(w, CHECK_MS);
+    assert_string_equal(world_history(w, "a"), "scheduled a=1 f=1 d=0 | 1 timeout timeout fast");
+    assert_string_equal(world_history(w, "b"), "queued a=0 f=0 d=0");
+    assert_string_equal(world_history(w, "c"), "queued a=0 f=0 d=0");
+    assert_string_equal(world_history(w, "d"), "queued a=0 f=0 d=0");
+    world_destroy(&w);
+}
+
 static void less_room_takes_back_and_more_room_sends_what_is_ahead(void **state)
 {
     (void)state;
@@ -228,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_next_task_is_sent_without_a_commit_between),
+        cmocka_unit_test(what_was_ahead_is_replaced_as_it_leaves),
         cmocka_unit_test(a_task_ahead_is_not_sent_before_its_lease_is_durable),
         cmocka_unit_test(a_slow_worker_is_leased_no_more_than_it_has_room_for),
         cmocka_unit_test(what_is_ahead_is_taken_back_when_the_worker_slows_down),
@@ -236,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_worker_with_room_comes_before_one_without),
         cmocka_unit_test(a_task_ahead_is_cancelled_without_a_word_to_the_worker),
         cmocka_unit_test(a_majordomo_worker_stays_when_a_task_ahead_is_cancelled),
+        cmocka_unit_test(a_majordomo_worker_that_times_out_loses_what_is_ahead_as_well),
         cmocka_unit_test(less_room_takes_back_and_more_room_sends_what_is_ahead),
         cmocka_unit_test(a_worker_that_registers_anew_is_leased_nothing_ahead),
         cmocka_unit_test(a_draining_broker_takes_back_what_is_ahead),
