@@ -198,7 +198,7 @@ static void set_prefetch(core_t *core, const event_t *event)
         refuse(core, event->peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
         return;
     }
-    worker->last_heard_ms = core->now_ms;
+    worker->last_heard_ms = listened_ms(core);
     worker_set_prefetch(core, worker, event->prefetch.prefetch);
 }
 
@@ -278,6 +278,9 @@ static void take(core_t *core, const event_t *event)
         ask_dead_page(core, event);
         break;
     case EVENT_TICK:
+        break;
+    case EVENT_DEAF:
+        core->deaf_ms += event->deaf.ms;
         break;
     case EVENT_DRAIN:
         drain(core);
@@ -378,7 +381,7 @@ void core_each_worker(const core_t *self, void (*each)(const worker_stats_t *, v
                                .kind = worker->kind,
                                .prefetch = worker->prefetch,
                                .processing = worker->leased,
-                               .last_heard_ms = worker->last_heard_ms,
+                               .last_heard_ms = worker->last_heard_ms + self->deaf_ms,
                                .queues = names,
                                .queue_count = worker->subscription_count},
              arg);

@@ -45,6 +45,7 @@ typedef enum event_kind {
     EVENT_DEAD,
     /* from the environment */
     EVENT_TICK,
+    EVENT_DEAF, /* no message was taken for a time that ends now: nobody's silence in it counts */
     EVENT_DRAIN,
     EVENT_DISK_LOW,
 } event_kind_t;
@@ -134,6 +135,9 @@ typedef struct event {
             size_t count;
             uint64_t next; /* cursor; 0: the end */
         } dead_page;
+        struct {
+            int64_t ms;
+        } deaf;
         struct {
             bool low;
         } disk;

@@ -34,8 +34,8 @@ typedef struct task {
     char *holder_name;
     uint64_t holder_instance; /* of the process that has or had it; 0: not known */
     peer_t holder_peer;       /* the connection that its delivery goes over; 0: not known */
-    int64_t lease_until_ms;   /* monotonic; extended by heartbeats */
-    int64_t deadline_ms;      /* monotonic; the attempt's timeout as the broker enforces it */
+    int64_t lease_until_ms;   /* listened_ms; extended by heartbeats */
+    int64_t deadline_ms;      /* listened_ms; the attempt's timeout as the broker enforces it */
     int64_t started_wall_ms, started_ms, timeout_ms;
     struct task *held_prev, *held_next; /* the holder's list */
     UT_hash_handle hh;
@@ -91,7 +91,8 @@ struct worker {
     subscription_t *subscriptions;
     size_t subscription_count;
     size_t turn; /* the subscription after the one that served last */
-    int64_t last_heard_ms, last_heartbeat_ms;
+    int64_t last_heard_ms;     /* listened_ms */
+    int64_t last_heartbeat_ms; /* monotonic */
     UT_hash_handle hh;
 };
 
@@ -135,6 +136,7 @@ struct core {
     core_config_t config;
     named_policy_t *named;
     int64_t now_ms, wall_ms;
+    int64_t deaf_ms; /* for so long no message was taken, up to now */
     effects_t *out;
     outbox_t outbox;
     uint64_t changes, durable;
@@ -168,6 +170,12 @@ struct core {
     bool draining, disk_low;
     uint64_t stale, duplicates, refused, lost, conflicts;
 };
+
+/*  The clock that peers' silence is measured by: it stands while nobody listens to them. */
+static inline int64_t listened_ms(const core_t *core)
+{
+    return core->now_ms - core->deaf_ms;
+}
 
 /*  task.c: the live map, and the one function that moves a task. */
 task_t *task_find(core_t *core, uint64_t seq);

@@ -24,8 +24,8 @@ static int64_t timeout_of(const task_t *task)
 static void start_clocks(const core_t *core, task_t *task)
 {
     bool reeve = task->holder->kind == PEER_REEVE;
-    task->lease_until_ms = reeve ? core->now_ms + core->config.liveness_ms : INT64_MAX;
-    task->deadline_ms = reeve ? INT64_MAX : core->now_ms + task->timeout_ms;
+    task->lease_until_ms = reeve ? listened_ms(core) + core->config.liveness_ms : INT64_MAX;
+    task->deadline_ms = reeve ? INT64_MAX : listened_ms(core) + task->timeout_ms;
 }
 
 worker_t *lease_holder(const task_t *task)
@@ -247,13 +247,13 @@ void lease_clear(core_t *core, task_t *task)
 void lease_orphan(core_t *core, task_t *task)
 {
     let_go(task);
-    task->lease_until_ms = core->now_ms + core->config.grace_ms;
+    task->lease_until_ms = listened_ms(core) + core->config.grace_ms;
 }
 
 void lease_adopt(core_t *core, task_t *task, worker_t *worker)
 {
     hold(task, worker);
-    task->lease_until_ms = core->now_ms + core->config.liveness_ms;
+    task->lease_until_ms = listened_ms(core) + core->config.liveness_ms;
 }
 
 static void revoke(effect_t *effect, peer_t peer, const held_t *held, revoke_cause_t cause)
@@ -356,7 +356,7 @@ static void wait_for_delivery(const core_t *core, task_t *task)
     if (task->holder)
         start_clocks(core, task);
     else
-        task->lease_until_ms = core->now_ms + core->config.grace_ms;
+        task->lease_until_ms = listened_ms(core) + core->config.grace_ms;
 }
 
 /*  A Majordomo worker that is late is sent away, and what was leased to it ahead leaves the list as well. */
@@ -373,10 +373,10 @@ void lease_check(core_t *core)
     DL_FOREACH_SAFE (core->leases, task, next) {
         if (lease_is_unsent(core, task)) {
             wait_for_delivery(core, task);
-        } else if (task->deadline_ms <= core->now_ms) {
+        } else if (task->deadline_ms <= listened_ms(core)) {
             next = behind_those_of(task->holder, next);
             time_out(core, task);
-        } else if (task->lease_until_ms <= core->now_ms) {
+        } else if (task->lease_until_ms <= listened_ms(core)) {
             worker_t *worker = task->holder;
             lease_lose(core, task,
                        worker ? "its worker no longer reports it" : "its worker is gone");
@@ -446,7 +446,7 @@ void lease_settle(core_t *core, const event_t *event)
 {
     worker_t *worker = worker_find(core, event->peer);
     if (worker)
-        worker->last_heard_ms = core->now_ms;
+        worker->last_heard_ms = listened_ms(core);
     task_t *task = current(core, event->peer, event->settle.seq, event->settle.attempt);
     if (task == NULL) {
         refuse_stale(core, event, event->settle.seq, event->settle.attempt);
@@ -483,16 +483,18 @@ void lease_extend(core_t *core, const event_t *event)
         refuse_stale(core, event, event->attempt.seq, event->attempt.attempt);
         return;
     }
-    task->holder->last_heard_ms = core->now_ms;
+    task->holder->last_heard_ms = listened_ms(core);
     task->timeout_ms = event->attempt.timeout_ms;
-    task->deadline_ms = task->started_ms + task->timeout_ms + core->config.liveness_ms;
+    int64_t running_ms = core->now_ms - task->started_ms;
+    task->deadline_ms =
+        listened_ms(core) - running_ms + task->timeout_ms + core->config.liveness_ms;
 }
 
 void lease_progress(core_t *core, const event_t *event)
 {
     worker_t *worker = worker_find(core, event->peer);
     if (worker)
-        worker->last_heard_ms = core->now_ms;
+        worker->last_heard_ms = listened_ms(core);
     task_t *task = current(core, event->peer, event->attempt.seq, event->attempt.attempt);
     if (task == NULL) {
         refuse_stale(core, event, event->attempt.seq, event->attempt.attempt);

@@ -160,10 +160,10 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
         }
         if (held[i].timeout_ms > 0)
             task->timeout_ms = held[i].timeout_ms;
-        task->lease_until_ms = core->now_ms + core->config.liveness_ms;
+        task->lease_until_ms = listened_ms(core) + core->config.liveness_ms;
         if (held[i].running_ms >= 0 && task->timeout_ms > 0)
             task->deadline_ms =
-                core->now_ms - held[i].running_ms + task->timeout_ms + core->config.liveness_ms;
+                listened_ms(core) - held[i].running_ms + task->timeout_ms + core->config.liveness_ms;
     }
 }
 
@@ -212,7 +212,7 @@ void worker_ready(core_t *core, const event_t *event)
         unsubscribe(worker);
         lease_take_back_all(core, worker);
     }
-    worker->last_heard_ms = core->now_ms;
+    worker->last_heard_ms = listened_ms(core);
     if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {
         refuse(core, event->peer, event->corr, REEVE_ERR_TOO_MANY, "too many queues", 0);
         worker_remove(core, worker, DEPARTURE_GOODBYE);
@@ -232,7 +232,7 @@ void worker_heartbeat(core_t *core, const event_t *event)
         refuse(core, event->peer, 0, REEVE_ERR_NOT_READY, NULL, 0);
         return;
     }
-    worker->last_heard_ms = core->now_ms;
+    worker->last_heard_ms = listened_ms(core);
     if (event->heartbeat.held == NULL)
         return;
     reconcile(core, worker, event->heartbeat.held, event->heartbeat.held_count);
@@ -252,7 +252,7 @@ void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch)
     the end of the leases it named last, or it would be given the next task as it loses one. */
 static bool is_silent(const core_t *core, const worker_t *worker)
 {
-    int64_t silence_ms = core->now_ms - worker->last_heard_ms;
+    int64_t silence_ms = listened_ms(core) - worker->last_heard_ms;
     if (worker->kind == PEER_REEVE)
         return silence_ms >= core->config.liveness_ms;
     return worker->leased == 0 && silence_ms >= core->config.mdp_liveness_ms;

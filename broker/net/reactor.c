@@ -540,6 +540,15 @@ static void read_clocks(reactor_t *self)
     log_event(LOG_WARN, "clock_stepped", F_NUM("step_s", (double)step_ms / 1000));
 }
 
+/*  Messages wait unread while the disk is behind, and while a turn takes long: this process may have been
+    stopped. Told before the time is used for anything else. */
+static void tell_deafness(reactor_t *self, int64_t elapsed_ms, bool listening)
+{
+    int64_t deaf_ms = elapsed_ms - (listening ? POLL_MAX_MS : 0);
+    if (deaf_ms > 0)
+        reactor_step(self, &(event_t){.kind = EVENT_DEAF, .deaf = {deaf_ms}});
+}
+
 static long poll_timeout_ms(const reactor_t *self)
 {
     int64_t until_ms = core_next_deadline(self->core);
@@ -576,12 +585,14 @@ static void say_goodbye(const worker_stats_t *worker, void *arg)
 
 static void turn(reactor_t *self, bool (*on_hangup)(void *), void *arg)
 {
-    short input = is_overloaded(self) ? 0 : ZMQ_POLLIN;
-    zmq_pollitem_t items[] = {{self->router, 0, input, 0},
+    bool listening = !is_overloaded(self);
+    int64_t before_ms = self->now_ms;
+    zmq_pollitem_t items[] = {{self->router, 0, listening ? ZMQ_POLLIN : 0, 0},
                               {NULL, self->notify_fd, ZMQ_POLLIN, 0},
                               {NULL, self->signal_fd, ZMQ_POLLIN, 0}};
     zmq_poll(items, 3, poll_timeout_ms(self));
     read_clocks(self);
+    tell_deafness(self, self->now_ms - before_ms, listening);
     /* Whatever the writer does: a disk that hangs is not mended by ending the broker, and the next one
        would hang in it as well, with nobody there to answer. */
     watchdog_turn(&self->watchdog, self->now_ms);

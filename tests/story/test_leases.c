@@ -327,6 +327,30 @@ static void a_delivery_that_waits_does_not_reach_a_worker_that_said_goodbye(void
     world_destroy(&w);
 }
 
+static void nobody_is_judged_by_a_silence_that_was_not_listened_to(void **state)
+{
+    (void)state;
+    world_t *w = world_with_a_lease();
+    world_ready_as(w, "mdp", (world_worker_t){.queues = "m", .kind = PEER_MDP02, .prefetch = 1});
+    world_submit(w, "client", (world_task_t){.id = "b", .queue = "m", .timeout_ms = 5000});
+    world_gone(w, "worker");
+    world_skip(w);
+    world_be_deaf(w, 60000);
+    world_advance(w, 2000); /* what had waited is read by then */
+    assert_string_equal(world_state(w, "a"), "processing");
+    world_ready_as(
+        w, "worker",
+        (world_worker_t){
+            .queues = "q", .prefetch = 1, .held = &(world_held_t){"a", 1, 0}, .held_count = 1});
+    world_ack(w, "worker", "a", 1);
+    world_ack(w, "mdp", "b", 1);
+    EXPECT(w, "worker settled a#1", "mdp settled b#1");
+    world_mute(w, "worker");
+    world_advance(w, 11000);
+    assert_int_equal(w->notes[NOTE_WORKER_LOST], 2); /* as it was gone, and now */
+    world_destroy(&w);
+}
+
 static void a_slow_disk_is_no_dead_worker(void **state)
 {
     (void)state;
@@ -446,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_released_task_goes_back_to_its_place_and_is_not_counted),
         cmocka_unit_test(a_worker_that_says_goodbye_releases_what_it_holds),
         cmocka_unit_test(a_delivery_that_waits_does_not_reach_a_worker_that_said_goodbye),
+        cmocka_unit_test(nobody_is_judged_by_a_silence_that_was_not_listened_to),
         cmocka_unit_test(a_slow_disk_is_no_dead_worker),
         cmocka_unit_test(
             a_worker_that_was_silent_while_its_delivery_waited_for_the_disk_gets_it_once),

@@ -153,6 +153,13 @@ static void send_heartbeats(world_t *self)
     }
 }
 
+void world_be_deaf(world_t *self, int64_t ms)
+{
+    self->now_ms += ms;
+    self->wall_ms += ms;
+    world_step(self, &(event_t){.kind = EVENT_DEAF, .deaf = {ms}});
+}
+
 void world_advance(world_t *self, int64_t ms)
 {
     int64_t until_ms = self->now_ms + ms;

@@ -79,6 +79,8 @@ void world_commit(world_t *self); /* all that is pending now */
 void world_rest(world_t *self);   /* until nothing is pending */
 /*  Lets time pass, waking the core when it wants. Workers that are not mute answer heartbeats. */
 void world_advance(world_t *self, int64_t ms);
+/*  So much time passes in which no peer is listened to. */
+void world_be_deaf(world_t *self, int64_t ms);
 /*  A kill -9 and a new start: peers and all that is pending are gone. `carried` pending effects had
     been applied, but not committed. */
 void world_restart(world_t *self);

@@ -1,7 +1,8 @@
 /*  Preloaded, makes the disk fail when a test says so. As long as the file $FAULTY_DISK is there, it says
-    what fails with EIO, and for how long:
+    what fails with EIO, and for how long, or which syncs do not return until it says something else:
 
         sync|write SUFFIX once|always
+        hang SUFFIX always
 
     for files whose names end with SUFFIX. "once" removes the file. What was written since the last sync
     that did not fail is gone with one that does, as on a kernel that forgets the pages it could not
@@ -18,6 +19,8 @@
 #include <unistd.h>
 
 #include "bench/preload.h"
+
+enum { HANG_US = 10 * 1000 };
 
 typedef struct piece {
     ino_t file; /* all are on one disk */
@@ -104,6 +107,8 @@ static void forget(int fd, bool lost)
 
 static int sync_with(int (*original)(int), int fd)
 {
+    while (fails("hang", fd))
+        usleep(HANG_US);
     bool lost = fails("sync", fd);
     int rc = lost ? -1 : original(fd);
     forget(fd, lost);

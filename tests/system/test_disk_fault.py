@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import sqlite3
+import time
 
 import mdp_harness
 from mdp_harness import BUILD, SystemTest
@@ -50,7 +51,7 @@ class Producer(ReevePeer):
 
 
 class DiskFaultTest(SystemTest):
-    def faulty_broker(self):
+    def faulty_broker(self, patience="1m"):
         self.fault = pathlib.Path(self.directory()) / "fault"
         environment = {
             "LD_PRELOAD": BUILD / "tests/system/libfaulty_disk.so",
@@ -58,7 +59,7 @@ class DiskFaultTest(SystemTest):
             "ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0",
         }
         prefix = ("env", *(f"{name}={value}" for name, value in environment.items()))
-        return self.broker({"liveness": "1m", "grace": "1m"}, prefix=prefix)
+        return self.broker({"liveness": patience, "grace": patience}, prefix=prefix)
 
     def break_disk(self, what):
         """From the next such call on: "sync -wal always" and the like."""
@@ -192,6 +193,30 @@ class DiskFaultTest(SystemTest):
         self.submit_until_it_ends(broker, producer, "sync .db once")
         self.start_on_good_disk(broker)
         self.demand_known(broker, producer)
+
+    def test_a_worker_is_not_judged_while_the_disk_hangs_and_nobody_listens(self):
+        broker = self.faulty_broker(patience="2s")
+        worker = self.enterContext(ReevePeer(broker.ipc))
+        worker.hello()
+        worker.ready("w", "q", prefetch=1)
+        producer = self.enterContext(Producer(broker.ipc, 8 << 20))
+        producer.hello()
+        producer.submit("held", "q")
+        token = worker.delivery()["token"]
+        self.break_disk("hang -wal always")
+        for number in range(1, 13):  # more than the broker takes before they are durable
+            producer.batch(number, 1)
+        until = time.monotonic() + 3 * 2
+        while time.monotonic() < until:
+            worker.send("HEARTBEAT", held=[{"token": token}])
+            with self.assertRaises(mdp.Timeout):  # nothing but heartbeats comes
+                worker.expect("REVOKE", timeout_ms=200)
+        self.fault.unlink()
+        while len(producer.confirmed) < 12:
+            producer.take_confirm()
+        worker.settle(token)
+        worker.expect("SETTLED")
+        self.assertEqual([line for line in broker.log.lines if line["event"] == "worker_lost"], [])
 
 
 if __name__ == "__main__":
