@@ -90,7 +90,7 @@ struct worker {
     uint32_t settled; /* since the last check */
     subscription_t *subscriptions;
     size_t subscription_count;
-    size_t turn; /* the subscription after the one that served last */
+    size_t turn;               /* the subscription after the one that served last */
     int64_t last_heard_ms;     /* listened_ms */
     int64_t last_heartbeat_ms; /* monotonic */
     UT_hash_handle hh;

@@ -162,8 +162,8 @@ static void reconcile(core_t *core, worker_t *worker, const held_t *held, size_t
             task->timeout_ms = held[i].timeout_ms;
         task->lease_until_ms = listened_ms(core) + core->config.liveness_ms;
         if (held[i].running_ms >= 0 && task->timeout_ms > 0)
-            task->deadline_ms =
-                listened_ms(core) - held[i].running_ms + task->timeout_ms + core->config.liveness_ms;
+            task->deadline_ms = listened_ms(core) - held[i].running_ms + task->timeout_ms +
+                                core->config.liveness_ms;
     }
 }
 
