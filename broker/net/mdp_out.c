@@ -115,8 +115,9 @@ void mdp_send(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
         peer->mdp_worker = false;
         send_command(self, peer, MDP_WORKER_DISCONNECT);
         break;
-    case EFFECT_REFUSE: /* a stale reply: valid but unexpected */
-        if (core_is_worker(self->core, peer->handle)) {
+    case EFFECT_REFUSE: /* of a stale reply, valid but unexpected; or of a request of its own */
+        if (effect->refuse.error == REEVE_ERR_STALE_ATTEMPT &&
+            core_is_worker(self->core, peer->handle)) {
             mdp_disconnect(self, peer);
             reactor_part(self, peer->handle, EVENT_GOODBYE);
         }

@@ -434,6 +434,18 @@ class Lives(MajordomoTest):
                 worker.reply(request, "y")
                 self.assertEqual(client.recv_all(worker.service), ([], [b"y"]))
 
+    def test_a_worker_whose_own_request_is_refused_stays(self):
+        broker = self.broker(defaults={"max-length": 1})
+        worker = self.peer(mdp.Worker02, broker.tcp, "echo")
+        for service in ("other", "other", worker.service):
+            worker.send_raw("MDPC02", b"\x01", service, "x")
+        request = worker.recv_request()  # of its own, and told after the refusal
+        worker.reply(request, "y")
+        reply = worker.recv_raw()
+        while reply[0] == worker.HEADER:
+            reply = worker.recv_raw()  # a heartbeat
+        self.assertEqual(reply, [b"MDPC02", b"\x03", b"echo", b"y"])
+
     def test_workers_are_told_when_the_broker_stops(self):
         broker = self.broker()
         worker = self.peer(mdp.Worker01, broker.tcp, "echo")
