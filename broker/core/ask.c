@@ -1,4 +1,4 @@
-/*  Questions and commands about tasks by id, dead letters in bulk, and who waits for what.
+/*  Questions and commands about tasks by id, and dead letters in bulk.
 
     The core keeps no map from ids to tasks: the store answers EFFECT_FIND in the order of its work,
     and what is in the live map is newer than the answer. */
@@ -13,15 +13,16 @@ ticket_t *ticket_new(core_t *core, intent_t intent, peer_t peer, uint64_t corr)
     ticket_t *ticket = mem_zalloc(sizeof *ticket);
     ticket->number = ++core->next_ticket;
     ticket->intent = intent;
-    ticket->peer = peer;
     ticket->corr = corr;
     HASH_ADD(hh, core->tickets, number, sizeof ticket->number, ticket);
+    asker_note(core, peer, ticket);
     return ticket;
 }
 
 void ticket_free(core_t *core, ticket_t *ticket)
 {
     HASH_DEL(core->tickets, ticket);
+    asker_drop(core, ticket);
     record_unref(&ticket->record);
     free(ticket);
 }
@@ -40,13 +41,6 @@ static ticket_t *ticket_by_number(core_t *core, uint64_t number)
     return ticket;
 }
 
-void tickets_forget_peer(core_t *core, peer_t peer)
-{
-    for (ticket_t *ticket = core->tickets; ticket; ticket = ticket->hh.next)
-        if (ticket->peer == peer)
-            ticket->peer = 0;
-}
-
 static void done(core_t *core, const ticket_t *ticket, uint64_t count, reeve_state_t state)
 {
     effect_t *effect = say(core, EFFECT_DONE);
@@ -54,111 +48,6 @@ static void done(core_t *core, const ticket_t *ticket, uint64_t count, reeve_sta
     effect->corr = ticket->corr;
     effect->done.count = count;
     effect->done.state = state;
-}
-
-/* ---- waiting -------------------------------------------------------------------------------- */
-
-/*  A resent WAIT is the same wait. */
-static bool waits_already(const wait_list_t *list, peer_t peer, uint64_t corr)
-{
-    for (const waiter_t *waiter = list ? list->waiters : NULL; waiter; waiter = waiter->next)
-        if (waiter->peer == peer && waiter->corr == corr)
-            return true;
-    return false;
-}
-
-bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr)
-{
-    wait_list_t *list;
-    if (peer == 0) /* it left while the store was asked */
-        return true;
-    HASH_FIND(hh, core->waits, &seq, sizeof seq, list);
-    if (waits_already(list, peer, corr))
-        return true;
-    if (core->waiter_count >= LIMIT_WAITERS)
-        return false;
-    if (list == NULL) {
-        list = mem_zalloc(sizeof *list);
-        list->seq = seq;
-        HASH_ADD(hh, core->waits, seq, sizeof list->seq, list);
-    }
-    waiter_t *waiter = mem_zalloc(sizeof *waiter);
-    *waiter = (waiter_t){.peer = peer, .corr = corr, .next = list->waiters};
-    list->waiters = waiter;
-    core->waiter_count++;
-    return true;
-}
-
-static void drop_list(core_t *core, wait_list_t *list)
-{
-    HASH_DEL(core->waits, list);
-    while (list->waiters) {
-        waiter_t *waiter = list->waiters;
-        list->waiters = waiter->next;
-        free(waiter);
-        core->waiter_count--;
-    }
-    free(list);
-}
-
-static void tell(effect_t *effect, const waiter_t *waiter, record_t *record, reeve_state_t state,
-                 uint32_t attempts, outcome_t *outcome, bool partial)
-{
-    effect->peer = waiter->peer;
-    effect->corr = waiter->corr;
-    effect->outcome.record = record_ref(record);
-    effect->outcome.state = state;
-    effect->outcome.attempts = attempts;
-    effect->outcome.outcome = outcome_ref(outcome);
-    effect->outcome.partial = partial;
-}
-
-void waiters_tell(core_t *core, task_t *task, outcome_t *outcome, bool partial)
-{
-    wait_list_t *list;
-    HASH_FIND(hh, core->waits, &task->seq, sizeof task->seq, list);
-    if (list == NULL)
-        return;
-    for (waiter_t *waiter = list->waiters; waiter; waiter = waiter->next)
-        tell(announce(core, task, EFFECT_OUTCOME), waiter, task->record, task->state,
-             task->tries.attempts, outcome, partial);
-    if (!partial)
-        drop_list(core, list);
-}
-
-void waiters_forget_peer(core_t *core, peer_t peer)
-{
-    wait_list_t *list, *next;
-    HASH_ITER (hh, core->waits, list, next) {
-        for (waiter_t **at = &list->waiters; *at;) {
-            waiter_t *waiter = *at;
-            if (waiter->peer == peer) {
-                *at = waiter->next;
-                free(waiter);
-                core->waiter_count--;
-            } else {
-                at = &waiter->next;
-            }
-        }
-        if (list->waiters == NULL)
-            drop_list(core, list);
-    }
-}
-
-void waiters_free_all(core_t *core)
-{
-    wait_list_t *list, *next;
-    HASH_ITER (hh, core->waits, list, next)
-        drop_list(core, list);
-}
-
-void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr)
-{
-    if (reeve_state_is_final(loaded->state))
-        tell(say(core, EFFECT_OUTCOME), &(waiter_t){.peer = peer, .corr = corr}, loaded->record,
-             loaded->state, loaded->tries.attempts, loaded->outcome, false);
-    else if (!waiter_add(core, loaded->record->seq, peer, corr))
-        refuse(core, peer, corr, REEVE_ERR_TOO_MANY, "too many waiters", 1000);
 }
 
 /* ---- commands on one task ------------------------------------------------------------------- */

@@ -187,8 +187,7 @@ static void peer_leaves(core_t *core, peer_t peer, departure_t why)
     worker_t *worker = worker_find(core, peer);
     if (worker)
         worker_remove(core, worker, why);
-    waiters_forget_peer(core, peer);
-    tickets_forget_peer(core, peer);
+    asker_forget(core, peer);
 }
 
 static void set_prefetch(core_t *core, const event_t *event)

@@ -96,12 +96,20 @@ struct worker {
     UT_hash_handle hh;
 };
 
-struct waiter {
+typedef struct wait_key {
+    uint64_t seq;
     peer_t peer;
     uint64_t corr;
-    waiter_t *next;
+} wait_key_t;
+
+struct waiter {
+    wait_key_t key;
+    waiter_t *prev, *next;             /* in the task's list */
+    waiter_t *asked_prev, *asked_next; /* in the peer's */
+    UT_hash_handle hh;
 };
 
+/*  The waiters of one task. */
 typedef struct wait_list {
     uint64_t seq;
     waiter_t *waiters;
@@ -127,10 +135,19 @@ typedef struct ticket {
     bool wait;
     struct ticket *behind;      /* SUBMIT: later submissions of the same id, in their order */
     struct ticket *prev, *next; /* SUBMIT: in another's list of these */
-    uint32_t queue_id;          /* REDRIVE and PURGE of many; 0 all */
+    struct ticket *asked_prev, *asked_next; /* in the peer's */
+    uint32_t queue_id;                      /* REDRIVE and PURGE of many; 0 all */
     uint64_t count;
     UT_hash_handle hh, hh_id;
 } ticket_t;
+
+/*  What one peer waits for, and has asked for. */
+typedef struct asker {
+    peer_t peer;
+    waiter_t *waiters;
+    ticket_t *tickets;
+    UT_hash_handle hh;
+} asker_t;
 
 struct core {
     core_config_t config;
@@ -157,8 +174,9 @@ struct core {
 
     worker_t *workers;
     worker_t *hungry;
-    wait_list_t *waits;
-    size_t waiter_count;
+    wait_list_t *waits; /* by seq */
+    waiter_t *waiters;  /* by key */
+    asker_t *askers;    /* by peer */
     ticket_t *tickets;
     ticket_t *submits;   /* by id: those that have asked the store whether the id exists */
     size_t ticket_bytes; /* of the bodies that tickets hold */
@@ -294,17 +312,22 @@ void ask_found(core_t *core, const event_t *event);
 void ask_dead_page(core_t *core, const event_t *event);
 ticket_t *ticket_new(core_t *core, intent_t intent, peer_t peer, uint64_t corr);
 void ticket_free(core_t *core, ticket_t *ticket);
-/*  What the peer asked for goes on, and nobody waits for the answers. */
-void tickets_forget_peer(core_t *core, peer_t peer);
 /*  Asks the store for the task of this id on behalf of the ticket. */
 void ticket_find(core_t *core, const ticket_t *ticket, slice_t id);
+
+/*  wait.c */
 /*  Tells the outcome when the task has ended, else when it will. */
-void wait_for(core_t *core, loaded_t *loaded, peer_t peer, uint64_t corr);
+void wait_for(core_t *core, const loaded_t *loaded, peer_t peer, uint64_t corr);
 /*  Tells everyone who waits for the task, and forgets them when it has ended. */
 void waiters_tell(core_t *core, task_t *task, outcome_t *outcome, bool partial);
+/*  False when there are too many. */
 bool waiter_add(core_t *core, uint64_t seq, peer_t peer, uint64_t corr);
-void waiters_forget_peer(core_t *core, peer_t peer);
 void waiters_free_all(core_t *core);
+/*  A ticket is this peer's; a ticket ends. */
+void asker_note(core_t *core, peer_t peer, ticket_t *ticket);
+void asker_drop(core_t *core, ticket_t *ticket);
+/*  The peer has left: its waits end; what it asked for goes on, and nobody hears the answers. */
+void asker_forget(core_t *core, peer_t peer);
 
 /*  A new effect for a peer or the log: it leaves when all changes so far are durable, in its turn. */
 effect_t *say(core_t *core, effect_kind_t kind);

@@ -124,7 +124,7 @@ void reactor_step(reactor_t *self, event_t *event);
 inquiry_t *reactor_inquire(reactor_t *self, request_kind_t kind);
 /*  Tells the core, after the present step, that a peer is gone (EVENT_PEER_GONE) or that its
     conversation is over (EVENT_GOODBYE). */
-void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind);
+void reactor_part(reactor_t *self, peer_t handle, event_kind_t kind);
 void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, const char *detail);
 
 /*  Notes where the peer is that sent the message being taken. */

@@ -33,6 +33,7 @@ typedef struct peer_entry {
     mdp_version_t version;       /* of its last message as a worker */
     bool delimiter;              /* it puts an empty frame before the header */
     bool said_hello, was_worker; /* of our own protocol */
+    bool parting;                /* the core is to be told at the end of the turn that it leaves */
     int strays;                  /* unknown tokens since the last known one or heartbeat */
     char *address; /* where it connects from, for people; NULL where the transport does not tell */
     int64_t last_seen_ms;

@@ -60,11 +60,15 @@ void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, co
               F_STR("detail", detail ? detail : ""), F_INT("suppressed", suppressed));
 }
 
-void reactor_part(reactor_t *self, peer_t peer, event_kind_t kind)
+void reactor_part(reactor_t *self, peer_t handle, event_kind_t kind)
 {
+    peer_entry_t *peer = peers_find(&self->peers, handle);
+    if (peer == NULL || peer->parting)
+        return;
+    peer->parting = true;
     self->partings = mem_room(self->partings, &self->parting_capacity, self->parting_count,
                               sizeof *self->partings);
-    self->partings[self->parting_count++] = (parting_t){peer, kind};
+    self->partings[self->parting_count++] = (parting_t){handle, kind};
 }
 
 static request_t *add_request(reactor_t *self, request_kind_t kind)
@@ -503,7 +507,7 @@ static void speak(reactor_t *self)
         if (peer && parting.kind == EVENT_PEER_GONE)
             peers_forget(&self->peers, peer);
         else if (peer)
-            peer->mdp_worker = false;
+            peer->mdp_worker = peer->parting = false;
     }
 }
 
