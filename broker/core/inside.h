@@ -303,7 +303,8 @@ uint32_t retry_limit(const policy_t *policy, const record_t *record);
 /*  submit.c */
 void submit(core_t *core, const event_t *event);
 /*  The store's answer to the ticket's question, brought up to date; NULL: no such id. */
-void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded);
+/*  The answer for all submissions of the id that wait for it; NULL: no such task. */
+void submit_found(core_t *core, ticket_t *ticket, const loaded_t *loaded);
 
 /*  ask.c */
 void ask(core_t *core, const event_t *event, intent_t intent);

@@ -48,8 +48,8 @@ static objection_t object(core_t *core, const task_spec_t *spec, queue_t **queue
 }
 
 /*  Takes over `record`, which has no sequence number yet. Limits are for new tasks only: one that is
-    stored already was confirmed before this is reached. */
-static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bool wait)
+    stored already was confirmed before this is reached. NULL when it is refused. */
+static task_t *admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bool wait)
 {
     queue_t *queue = NULL;
     objection_t objection = object(core, &record->spec, &queue);
@@ -58,7 +58,7 @@ static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bo
     if (objection.error != REEVE_ERR_OK) {
         refuse(core, peer, corr, objection.error, objection.text, objection.retry_after_ms);
         record_unref(&record);
-        return;
+        return NULL;
     }
     record->seq = core->next_seq++;
     record->queue_id = queue->id;
@@ -69,14 +69,12 @@ static void admit(core_t *core, record_t *record, peer_t peer, uint64_t corr, bo
     else
         task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
     confirm(announce(core, task, EFFECT_CONFIRM), peer, corr, queue->policy.durability, false);
+    return task;
 }
 
-/*  Puts the ticket first in line for its id, and asks the store. */
-static void ask_for_id(core_t *core, ticket_t *ticket)
+static size_t weight(const ticket_t *ticket)
 {
-    slice_t id = ticket->record->spec.id;
-    HASH_ADD_KEYPTR(hh_id, core->submits, id.data, id.size, ticket);
-    ticket_find(core, ticket, id);
+    return sizeof *ticket + sizeof *ticket->record + ticket->record->spec.body.size;
 }
 
 /*  One submission of an id at a time: while the store is asked whether it exists, later ones of the
@@ -95,14 +93,16 @@ void submit(core_t *core, const event_t *event)
     ticket_t *ticket = ticket_new(core, INTENT_SUBMIT, event->peer, event->corr);
     ticket->record = record;
     ticket->wait = event->submit.wait;
-    core->ticket_bytes += record->spec.body.size;
-    if (first)
+    core->ticket_bytes += weight(ticket);
+    if (first) {
         DL_APPEND(first->behind, ticket);
-    else
-        ask_for_id(core, ticket);
+        return;
+    }
+    HASH_ADD_KEYPTR(hh_id, core->submits, record->spec.id.data, record->spec.id.size, ticket);
+    ticket_find(core, ticket, record->spec.id);
 }
 
-static void settle_duplicate(core_t *core, const ticket_t *ticket, loaded_t *loaded)
+static void settle_duplicate(core_t *core, const ticket_t *ticket, const loaded_t *loaded)
 {
     if (!record_same_content(&ticket->record->spec, &loaded->record->spec)) {
         core->conflicts++;
@@ -115,20 +115,29 @@ static void settle_duplicate(core_t *core, const ticket_t *ticket, loaded_t *loa
         wait_for(core, loaded, ticket->peer, ticket->corr);
 }
 
-void submit_found(core_t *core, ticket_t *ticket, loaded_t *loaded)
+/*  A task that was admitted becomes what is known of the id. */
+static void answer(core_t *core, const ticket_t *ticket, loaded_t *known)
 {
-    HASH_DELETE(hh_id, core->submits, ticket);
-    ticket_t *next = ticket->behind;
-    if (next) {
-        DL_DELETE(ticket->behind, next);
-        next->behind = ticket->behind;
-        ticket->behind = NULL;
+    if (known->record) {
+        settle_duplicate(core, ticket, known);
+        return;
     }
-    core->ticket_bytes -= ticket->record->spec.body.size;
-    if (loaded)
-        settle_duplicate(core, ticket, loaded);
-    else
+    const task_t *task =
         admit(core, record_ref(ticket->record), ticket->peer, ticket->corr, ticket->wait);
-    if (next)
-        ask_for_id(core, next);
+    if (task)
+        *known = (loaded_t){.record = task->record, .state = task->state, .tries = task->tries};
+}
+
+void submit_found(core_t *core, ticket_t *ticket, const loaded_t *loaded)
+{
+    loaded_t known = loaded ? *loaded : (loaded_t){0};
+    HASH_DELETE(hh_id, core->submits, ticket);
+    core->ticket_bytes -= weight(ticket);
+    answer(core, ticket, &known);
+    ticket_t *later, *next;
+    DL_FOREACH_SAFE (ticket->behind, later, next) {
+        core->ticket_bytes -= weight(later);
+        answer(core, later, &known);
+        ticket_free(core, later);
+    }
 }

@@ -90,6 +90,26 @@ static void again_while_the_first_is_looked_up_is_one_task(void **state)
     world_destroy(&w);
 }
 
+static void one_answer_serves_all_that_wait_for_it(void **state)
+{
+    (void)state;
+    policy_t policy = POLICY_DEFAULT;
+    policy.max_bytes = 20;
+    core_config_t config = world_config(&policy);
+    world_t *w = world_new_from(&config);
+    w->held = w->all_maybe = true;
+    world_submit(w, "first", (world_task_t){.id = "a", .body = "{\"args\":[\"too much for it\"]}"});
+    world_submit(w, "client", (world_task_t){.id = "a", .wait = true});
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_submit(w, "other", (world_task_t){.id = "a", .queue = "p"});
+    world_commit(w); /* whether there is such an id */
+    world_commit(w); /* the task */
+    EXPECT(w, "first refuse a too_large", "client confirm a", "client confirm a again",
+           "other refuse a conflict");
+    assert_int_equal(w->pending_count, 0);
+    world_destroy(&w);
+}
+
 static void again_after_a_crash_before_the_commit_is_a_new_task(void **state)
 {
     (void)state;
@@ -210,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_or_expired_task_submitted_again_stays_what_it_is),
         cmocka_unit_test(again_before_the_first_is_committed_waits_for_that_commit),
         cmocka_unit_test(again_while_the_first_is_looked_up_is_one_task),
+        cmocka_unit_test(one_answer_serves_all_that_wait_for_it),
         cmocka_unit_test(again_after_a_crash_before_the_commit_is_a_new_task),
         cmocka_unit_test(what_an_honest_repetition_changes_is_not_compared),
         cmocka_unit_test(every_part_of_the_content_is_compared),
