@@ -13,7 +13,10 @@
 #include "broker/core/inside.h"
 #include "common/mem.h"
 
-enum { WINDOW_LOW = LIMIT_WINDOW_TASKS / 2, WINDOW_MIN = 16 };
+enum { WINDOW_LOW = LIMIT_WINDOW_TASKS / 2 };
+
+/*  What a queue may have in memory however much the others have. */
+enum { WINDOW_MIN_TASKS = 16, WINDOW_MIN_BYTES = 64 * 1024 };
 
 queue_t *queue_find(const core_t *core, slice_t name)
 {
@@ -132,7 +135,8 @@ void queue_leave(core_t *core, task_t *task)
 
 static bool has_room(const core_t *core, const window_t *window)
 {
-    return window->count < WINDOW_MIN ||
+    return window->count == 0 ||
+           (window->count < WINDOW_MIN_TASKS && window->bytes < WINDOW_MIN_BYTES) ||
            (window->count < LIMIT_WINDOW_TASKS && window->bytes < LIMIT_WINDOW_BYTES &&
             core->window_bytes < LIMIT_WINDOWS_BYTES);
 }

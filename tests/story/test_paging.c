@@ -284,8 +284,8 @@ static void all_windows_together_are_bounded_and_none_starves(void **state)
         char name[3] = {'q', (char)('a' + i)};
         submit_many(w, name, TASKS, (world_task_t){.queue = name, .body = body});
     }
-    assert_in_range(in_memory(w) * BODY, 0, LIMIT_WINDOWS_BYTES + QUEUES * 16 * BODY);
-    assert_in_range(in_memory(w), QUEUES * 16, QUEUES * TASKS - 1);
+    assert_in_range(in_memory(w) * BODY, 0, LIMIT_WINDOWS_BYTES + QUEUES * BODY);
+    assert_in_range(in_memory(w), QUEUES, QUEUES * TASKS - 1);
     world_ready(w, "worker", "qa qb qc qd qe qf qg qh qi qj qk ql", 3);
     assert_int_equal(work_off(w), QUEUES * TASKS);
     world_destroy(&w);
