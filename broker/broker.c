@@ -1,7 +1,5 @@
 #include "broker/broker.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sodium.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -13,6 +11,7 @@
 #include "broker/store/sqlite.h"
 #include "common/clock.h"
 #include "common/notify.h"
+#include "common/signals.h"
 
 enum { SNAPSHOT_MS = 2000 }; /* how long a scrape waits for the reactor */
 
@@ -32,18 +31,6 @@ static int complain(const char *event, const char *problem, int status)
     log_event(LOG_ERROR, event, F_STR("error", problem), F_INT("exit_status", status));
     notify_status(problem);
     return status;
-}
-
-/*  Signals come over a descriptor to the reactor; blocked here, they are so in every thread. */
-static void block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 static void raise_descriptor_limit(void)
@@ -229,8 +216,8 @@ int broker_run(config_t *config, int argc, char **argv)
     if (!log_open(config->log_to, problem, sizeof problem))
         return complain("cannot_log", problem, EX_CANTCREAT);
     notify_open();
+    signals_block();
     log_start_writer();
-    block_signals();
     raise_descriptor_limit();
     if (sodium_init() < 0)
         return complain("no_randomness", "libsodium cannot start", EX_OSERR);

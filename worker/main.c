@@ -8,6 +8,7 @@
 
 #include "common/limits.h"
 #include "common/notify.h"
+#include "common/signals.h"
 #include "worker/name.h"
 #include "worker/options.h"
 #include "worker/runner.h"
@@ -22,19 +23,6 @@ static bool open_standard_streams(void)
     return fd >= 0 && close(fd) == 0;
 }
 
-/*  Before any thread starts, so that all have the same. */
-static void set_signals(void)
-{
-    sigset_t stop;
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGTERM);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGHUP);
-    sigprocmask(SIG_BLOCK, &stop, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status from us */
-}
-
 static int run(const options_t *options)
 {
     char made[LIMIT_WORKER_NAME_BYTES + 1];
@@ -47,8 +35,9 @@ static int run(const options_t *options)
         log_event(LOG_ERROR, "start_failed", F_STR("error", problem));
         return EX_CANTCREAT;
     }
+    signals_block();
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status from us */
     log_start_writer();
-    set_signals();
     return runner_run(options, options->name ? options->name : made);
 }
 

@@ -16,6 +16,7 @@
 #include "common/http/server.h"
 #include "common/mem.h"
 #include "common/notify.h"
+#include "common/signals.h"
 #include "worker/job.h"
 
 enum {
@@ -377,13 +378,8 @@ static bool watch(runner_t *self, int fd, uint64_t tag)
 
 static bool open_loop(runner_t *self)
 {
-    sigset_t stop;
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGTERM);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGHUP);
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    self->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    self->signal_fd = signals_open();
     if (self->epoll_fd >= 0 && watch(self, self->signal_fd, TAG_SIGNAL))
         return true;
     log_event(LOG_ERROR, "start_failed", F_STR("error", strerror(errno)));

@@ -12,8 +12,8 @@
 
 #include "worker/options.h"
 
-/*  Serves until a signal says stop; returns the exit status. SIGTERM and SIGINT must be blocked and
-    SIGPIPE ignored. Errors that keep it from starting are logged. */
+/*  Serves until a signal says stop; returns the exit status. After signals_block. Errors that keep it
+    from starting are logged. */
 int runner_run(const options_t *options, const char *worker_name);
 
 #endif

@@ -15,6 +15,7 @@
 #include "broker/store/id_hash.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/signals.h"
 
 enum {
     TURN_MESSAGES = 256, /* taken in one turn, so that answers do not wait for a flood */
@@ -695,16 +696,6 @@ static bool open_router(reactor_t *self, char *problem, size_t size)
     return true;
 }
 
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
 reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *store, char *problem,
                        size_t problem_size)
 {
@@ -716,7 +707,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
     self->store = store;
     self->notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     self->exchange = exchange_new(self->notify_fd);
-    self->signal_fd = open_signals();
+    self->signal_fd = signals_open();
     batch_list_init(&self->durable);
     metrics_init(&self->metrics);
     peers_init(&self->peers, LIMIT_PEERS);

@@ -37,8 +37,7 @@ reactor_t *reactor_new(const reactor_config_t *config, core_t *core, store_t *st
                        size_t problem_size);
 /*  Ready from here on, as log, health and service manager are told. Runs until stopped: 0 after SIGTERM
     or SIGINT, -1 after the store failed. `on_hangup` is called for SIGHUP and returns whether it could do
-    what was asked. Blocks these signals in the calling thread first, so call it from the main thread
-    before starting others, or block them yourself (broker.c does). */
+    what was asked. After signals_block. */
 int reactor_run(reactor_t *self, bool (*on_hangup)(void *), void *arg);
 /*  Batches that the writer has not given back. Above 0 after reactor_run where it did not wait for
     them: a second signal came, or the disk took too long. */

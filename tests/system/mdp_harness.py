@@ -273,5 +273,8 @@ class SystemTest(unittest.TestCase):
 
 
 def main():
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:  # by who started us; programs would keep to it
+            signal.signal(number, signal.SIG_DFL)
     os.environ.setdefault("ASAN_OPTIONS", "abort_on_error=0")
     unittest.main()

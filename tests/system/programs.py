@@ -127,10 +127,11 @@ class ProgramTest(SystemTest):
         self.assertEqual(len(lines), 1, done.stderr)
         return lines[0]
 
-    def worker(self, endpoint, queue, *arguments):
-        """A reeve-worker with these options and command; it must be ready before this returns."""
+    def worker(self, endpoint, queue, *arguments, prefix=()):
+        """A reeve-worker with these options and command, run by the command `prefix`; it must be ready
+        before this returns."""
         program = Program(
-            *(WORKER, "--broker", endpoint, "--queue", queue, "--log-format", "json"),
+            *(*prefix, WORKER, "--broker", endpoint, "--queue", queue, "--log-format", "json"),
             *arguments,
             env=environment(),
         )

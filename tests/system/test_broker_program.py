@@ -394,6 +394,12 @@ class Reload(ProgramTest):
         task_id = self.submit(broker.ipc, "job", "--queue", "q")
         broker.wait("task_enqueued", task_id=task_id)
 
+    def test_a_sighup_that_it_was_started_to_ignore_is_ignored(self):
+        broker = self.broker(prefix=("nohup",))
+        broker.program.signal(signal.SIGHUP)
+        broker.stop()
+        self.assertIsNone(broker.log.find("reloaded"))
+
     def test_sighup_with_a_bad_file_changes_nothing_and_says_why(self):
         broker = self.broker(defaults={"max-length": "1"})
         self.submit(broker.ipc, "job", "--queue", "q")

@@ -298,6 +298,16 @@ class Stop(WorkerTest):
         document = self.wait_until(self.endpoint, task_id, state="queued")
         self.assertEqual((document["task"]["retry_count"], document["deaths"]), (0, 0))
 
+    def test_a_signal_that_it_was_started_to_ignore_is_ignored(self):
+        worker = self.worker(self.endpoint, "default", *BY_NAME, prefix=("nohup",))
+        task_id, gate = self.running_task("running")
+        worker.signal(signal.SIGHUP)
+        worker.signal(signal.SIGTERM)  # a second one, would the first be heard
+        worker.log.wait("draining")
+        self.open_gate(gate)
+        self.assertEqual(worker.end(), 0, worker.log.tail())
+        self.assertEqual(self.status(self.endpoint, task_id)["state"], "success")
+
     def test_a_worker_without_a_broker_stops_when_told(self):
         worker = harness.Program(
             *(WORKER, "--broker", f"ipc://{self.home}/nobody", "-q", "q"),
