@@ -3,8 +3,10 @@
 
 #include "broker/net/inside.h"
 
-/*  A batch is sent early when it has grown to this, or to as many items as a message may have. */
-enum { BATCH_BYTES = 256 << 10 };
+enum {
+    BATCH_BYTES = 256 << 10, /* a batch is sent early at this size, or at LIMIT_BATCH items */
+    KEPT_BYTES = 64 << 10,   /* a larger buffer does not stay with its peer */
+};
 
 static void mark_dirty(reactor_t *self, peer_entry_t *peer)
 {
@@ -21,7 +23,10 @@ static void send_batch(reactor_t *self, const peer_entry_t *peer, outgoing_t *ba
         return;
     slice_t frame = slice(batch->buffer.data, batch->buffer.size);
     send_frames(self, peer, &frame, 1);
-    wire_reset(&batch->buffer);
+    if (batch->buffer.capacity > KEPT_BYTES)
+        wire_fini(&batch->buffer);
+    else
+        wire_reset(&batch->buffer);
     batch->items = 0;
 }
 

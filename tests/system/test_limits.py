@@ -1,9 +1,11 @@
 """Many of everything: connections, queues, answers that nobody reads. REEVE_LONG=1 for large numbers."""
 
 import os
+import re
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 import mdp_harness
 import zmq
@@ -20,6 +22,7 @@ CROWD_PATIENCE_MS = 600_000  # the last one is answered after thousands of other
 QUEUES = 10_000 if LONG else 1_000
 WORKER_QUEUES = 256
 BATCH = 250
+RESULT_BYTES = 4 << 20
 
 
 def task(task_id, queue):
@@ -34,6 +37,11 @@ def confirmed(peer, count):
     """Waits until the first `count` correlation numbers are confirmed."""
     while count > 0:
         count -= sum(part["count"] for part in peer.expect("CONFIRM")["range"])
+
+
+def rss_bytes(broker):
+    status = Path(f"/proc/{broker.program.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) << 10
 
 
 def crowd_of_clients(endpoint, number):
@@ -95,6 +103,25 @@ class LimitsTest(SystemTest):
                     settled += sum(part["count"] for part in worker.expect("SETTLED")["range"])
                 worker.send("GOODBYE")
         self.assertEqual(sum(row["waiting"] for row in self.reeve_json(broker.tcp, "queues")), 0)
+
+    def test_a_large_message_leaves_no_buffer_behind(self):
+        asan = os.environ["ASAN_OPTIONS"] + ":quarantine_size_mb=0"  # what is freed is not kept
+        broker = self.broker(prefix=("env", f"ASAN_OPTIONS={asan}"))
+        with ReevePeer(broker.tcp) as worker:
+            worker.hello()
+            worker.ready("w", "q")
+            worker.submit("big", "q")
+            worker.settle(worker.delivery()["token"], result_kind=2, result="x" * RESULT_BYTES)
+            worker.expect("SETTLED")
+        before = rss_bytes(broker)
+        peers = [self.enterContext(ReevePeer(broker.tcp)) for _ in range(40)]
+        for peer in peers:
+            peer.send("WAIT", corr=1, id="big")
+            self.assertEqual(len(peer.expect("OUTCOME")["result"]), RESULT_BYTES)
+        self.eventually(
+            lambda: rss_bytes(broker) < before + len(peers) * RESULT_BYTES / 2,
+            "the buffers are kept",
+        )
 
     def test_a_client_that_never_reads_harms_nobody(self):
         broker = self.broker()
