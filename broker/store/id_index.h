@@ -50,7 +50,8 @@ int id_index_open(id_index_t **self_p, sqlite3 *db, id_hash_fn hash, void *conte
 void id_index_close(id_index_t **self_p);
 
 /*  A task is new. `seq` is above 0 and above all that were ever added, also of tasks that are gone;
-    below 2^48. Its row must be there before the next id_index_step. */
+    below 2^48. Its row must be there before the next id_index_step, which takes a task without one for
+    gone: its entry would be lost, and its id be new again. */
 int id_index_add(id_index_t *self, uint64_t hash, uint64_t seq);
 
 /*  Offers the seqs that the id may have, the newest first, until `fn` returns true. The owner

@@ -170,8 +170,8 @@ void rows_put_done(sqlite_store_t *self, const change_t *change);
 /*  A key may be put when it is not there, and cut when it is. `fresh`: never there before. */
 int rows_put_ready(sqlite_store_t *self, uint64_t key, bool fresh);
 int rows_cut_ready(sqlite_store_t *self, uint64_t key);
-/*  Carries out what was collected; before every other look at task, done or ready, and at the end of a
-    transaction. */
+/*  Carries out what was collected; before every other look at task, done or ready (id_index_step looks at
+    task), and at the end of a transaction. */
 int rows_flush(sqlite_store_t *self);
 void rows_free(sqlite_store_t *self);
 

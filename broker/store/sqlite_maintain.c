@@ -127,7 +127,7 @@ int sqlite_maintain(store_t *store, int64_t now_ms, int budget, bool *more)
 {
     sqlite_store_t *self = (sqlite_store_t *)store;
     *more = false;
-    if (sweep(self, now_ms, budget, more) != STORE_OK)
+    if (rows_flush(self) != STORE_OK || sweep(self, now_ms, budget, more) != STORE_OK)
         return STORE_FAILED;
     if (!*more && give_back(self, more) != STORE_OK)
         return STORE_FAILED;

@@ -111,6 +111,36 @@ static void to_remove_what_retention_has_removed_is_no_error(void **state)
     record_unref(&again);
 }
 
+/*  So many that some of their ids are sealed, in a store that had no task before. */
+static void tasks_that_housekeeping_meets_in_their_own_transaction_stay(void **state)
+{
+    world_t *world = *state;
+    enum { TASKS = 6000 };
+    record_t *records[TASKS];
+    bool more;
+    world_begin(world);
+    for (size_t i = 0; i < TASKS; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", (int)i);
+        records[i] = world_record(i + 1, id, 0);
+        world_apply(world, records[i], REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED, 0, none, NULL);
+    }
+    assert_int_equal(world->store->ops->maintain(world->store, 1000, 256, &more), STORE_OK);
+    world_commit(world);
+    size_t found = 0;
+    world_begin(world);
+    for (size_t i = 0; i < TASKS; i++) {
+        page_t page = {0};
+        assert_int_equal(world->store->ops->find(world->store, records[i]->spec.id, &page),
+                         STORE_OK);
+        found += page.count;
+        page_fini(&page);
+        record_unref(&records[i]);
+    }
+    world_commit(world);
+    assert_int_equal(found, TASKS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +148,7 @@ int main(void)
         BOTH(housekeeping_goes_in_small_steps),
         BOTH(retention_leaves_dead_letters_and_redriven_tasks_alone),
         BOTH(to_remove_what_retention_has_removed_is_no_error),
+        BOTH(tasks_that_housekeeping_meets_in_their_own_transaction_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@ typedef struct world {
     bool in_memory;
     char dir[64], path[96];
     store_t *store;
-    change_t *changes[2000]; /* of this transaction: the store borrows them until its commit */
+    change_t *changes[6000]; /* of this transaction: the store borrows them until its commit */
     size_t change_count;
 } world_t;
 
