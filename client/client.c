@@ -36,7 +36,6 @@ typedef enum wake { WAKE_DUE, WAKE_SIGNAL, WAKE_INTERRUPT } wake_t;
 
 struct reeve_client {
     char *broker;
-    int64_t request_timeout_ms;
     void *context, *socket, *monitor; /* monitor: tells of lost connections */
     int interrupt_fd;                 /* eventfd of reeve_client_interrupt */
     client_session_t *session;
@@ -233,7 +232,6 @@ reeve_client_t *reeve_client_new(const reeve_client_options_t *options)
 
     reeve_client_t *self = mem_zalloc(sizeof *self);
     self->broker = mem_strdup(broker_of(options));
-    self->request_timeout_ms = config.request_timeout_ms;
     self->error_text = mem_strdup("");
     self->session = client_session_new(&config, clock_mono_ms());
     uuid7_init(&self->ids);
@@ -407,9 +405,7 @@ static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *re
     set_error_text(self, "");
     *error = REEVE_ERR_OK;
     client_session_request(self->session, request, clock_mono_ms());
-    int64_t until_ms = clock_deadline_ms(self->request_timeout_ms);
     for (;;) {
-        bool late = clock_mono_ms() >= until_ms; /* then the session tells now if all was silent */
         turn(self);
         const client_answer_t *answer = client_session_answer(self->session);
         if (answer != NULL) {
@@ -417,9 +413,7 @@ static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *re
             *error = answer->error;
             return answer->error == REEVE_ERR_OK ? answer : NULL;
         }
-        if (!take_alarm(self, error) && late)
-            *error = REEVE_ERR_TIMED_OUT;
-        else if (*error == REEVE_ERR_OK && wait_turn(self, until_ms) == WAKE_INTERRUPT)
+        if (!take_alarm(self, error) && wait_turn(self, INT64_MAX) == WAKE_INTERRUPT)
             *error = REEVE_ERR_CLOSED;
         if (*error != REEVE_ERR_OK) {
             client_session_forget_request(self->session);

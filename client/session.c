@@ -36,6 +36,7 @@ typedef enum frame_kind {
 typedef struct request {
     bool active, pending, answered;
     uint64_t corr;
+    int64_t asked_ms; /* since when it waits for its answer */
     int64_t sent_ms;
     wire_buffer_t frame;
     client_answer_t answer;
@@ -58,6 +59,7 @@ struct client_session {
     int64_t sent_ms;     /* last frame sent */
     int64_t quiet_ms;    /* since when the broker is silent although something is expected */
     int64_t patience_ms; /* the same, for the request timeout */
+    int64_t ticked_ms;
     int64_t scanned_ms;
 
     uint64_t next_corr;
@@ -92,7 +94,7 @@ client_session_t *client_session_new(const client_session_config_t *config, int6
     self->liveness_ms = DEFAULT_LIVENESS_MS;
     self->hello_ms = INT64_MAX;
     self->backoff_ms = BACKOFF_MIN_MS;
-    self->quiet_ms = self->patience_ms = self->scanned_ms = now_ms;
+    self->quiet_ms = self->patience_ms = self->ticked_ms = self->scanned_ms = now_ms;
     self->next_corr = 1;
     self->alarm_text = mem_strdup("");
     return self;
@@ -167,6 +169,7 @@ void client_session_request(client_session_t *self, const wire_message_t *reques
     message.corr = self->next_corr++;
     wire_encode(&self->request.frame, &message);
     self->request.corr = message.corr;
+    self->request.asked_ms = now_ms;
     self->request.active = self->request.pending = true;
 }
 
@@ -301,11 +304,45 @@ static bool was_forgotten(const client_session_t *self, int64_t now_ms)
            now_ms - self->sent_ms >= self->liveness_ms;
 }
 
+/*  How often to listen, and to say something that has an answer, while something is outstanding. */
+static int64_t beat_ms(const client_session_t *self)
+{
+    int64_t quarter_ms = self->request_timeout_ms / 4 + 1;
+    bool impatient = self->request_timeout_ms >= 0 && quarter_ms < self->heartbeat_ms;
+    return impatient ? quarter_ms : self->heartbeat_ms;
+}
+
+static int64_t put_off(int64_t since_ms, int64_t by_ms, int64_t now_ms)
+{
+    return since_ms + by_ms < now_ms ? since_ms + by_ms : now_ms;
+}
+
+/*  Time in which nobody listened, as the caller was elsewhere or the process was stopped, is no silence
+    of the broker. */
+static void forgive_absence(client_session_t *self, int64_t now_ms)
+{
+    int64_t absence_ms = now_ms - self->ticked_ms - beat_ms(self);
+    self->ticked_ms = now_ms;
+    if (absence_ms <= 0)
+        return;
+    self->quiet_ms = put_off(self->quiet_ms, absence_ms, now_ms);
+    self->patience_ms = put_off(self->patience_ms, absence_ms, now_ms);
+    self->request.asked_ms = put_off(self->request.asked_ms, absence_ms, now_ms);
+}
+
+static bool is_too_long(const client_session_t *self, int64_t since_ms, int64_t now_ms)
+{
+    return self->request_timeout_ms >= 0 && now_ms - since_ms >= self->request_timeout_ms;
+}
+
 static void look_at_silence(client_session_t *self, int64_t now_ms)
 {
-    if (self->request_timeout_ms >= 0 && now_ms - self->patience_ms >= self->request_timeout_ms) {
+    if (is_too_long(self, self->patience_ms, now_ms)) {
         self->patience_ms = now_ms;
         set_alarm(self, REEVE_ERR_UNREACHABLE, slice(NULL, 0));
+    } else if (request_outstanding(self) && is_too_long(self, self->request.asked_ms, now_ms)) {
+        self->request.asked_ms = now_ms;
+        set_alarm(self, REEVE_ERR_TIMED_OUT, slice(NULL, 0));
     }
     if (!self->opened)
         return;
@@ -326,13 +363,14 @@ int64_t client_session_deadline(const client_session_t *self, int64_t now_ms)
     int64_t due = sooner(INT64_MAX, self->hello_ms, now_ms);
     if (!outstanding(self))
         return due;
+    due = sooner(due, now_ms + beat_ms(self), now_ms);
     if (self->request_timeout_ms >= 0)
         due = sooner(due, self->patience_ms + self->request_timeout_ms, now_ms);
     if (!self->opened)
         return sooner(due, self->reopen_ms, now_ms);
     due = sooner(due, self->quiet_ms + self->liveness_ms, now_ms);
     if (self->welcomed) {
-        due = sooner(due, self->sent_ms + self->heartbeat_ms, now_ms);
+        due = sooner(due, self->sent_ms + beat_ms(self), now_ms);
         due = sooner(due, self->scanned_ms + SCAN_MS, now_ms);
         due = sooner(due, probe_due_ms(self), now_ms);
     }
@@ -341,6 +379,7 @@ int64_t client_session_deadline(const client_session_t *self, int64_t now_ms)
 
 void client_session_tick(client_session_t *self, int64_t now_ms)
 {
+    forgive_absence(self, now_ms);
     if (!self->wants_socket && now_ms >= self->reopen_ms)
         self->wants_socket = true;
     if (outstanding(self)) {
@@ -410,7 +449,7 @@ static frame_kind_t build_frame(client_session_t *self, int64_t now_ms)
     }
     if (build_submit(self))
         return FRAME_SUBMIT;
-    if (outstanding(self) && now_ms - self->sent_ms >= self->heartbeat_ms) {
+    if (outstanding(self) && now_ms - self->sent_ms >= beat_ms(self)) {
         wire_encode(&self->frame, &(wire_message_t){.command = WIRE_HEARTBEAT});
         return FRAME_HEARTBEAT;
     }

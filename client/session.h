@@ -71,7 +71,8 @@ void client_session_opened(client_session_t *self, int64_t now_ms);
 void client_session_lost(client_session_t *self, int64_t now_ms);
 
 void client_session_receive(client_session_t *self, slice_t frame, int64_t now_ms);
-/*  Does what is due. */
+/*  Does what is due; to be called after what had arrived was received. Time that passed since the last
+    call beyond what client_session_deadline asked for is not taken for the broker's silence. */
 void client_session_tick(client_session_t *self, int64_t now_ms);
 /*  When tick wants to be called next, after now_ms (INT64_MAX: never). To be asked after the frames
     were sent, for what is due as a frame is not counted. */
@@ -87,9 +88,10 @@ void client_session_sent(client_session_t *self, int64_t now_ms);
 /*  The next event; its slices live until the next call. */
 bool client_session_next_event(client_session_t *self, reeve_event_t *event);
 
-/*  Something is wrong that no event can say: REEVE_ERR_UNREACHABLE (nothing was heard for the
-   request timeout), or what the broker said of a message that it could not read. Reported once;
-    REEVE_ERR_OK otherwise. `text` is the broker's, "" if none, alive until the next alarm. */
+/*  Something is wrong that no event can say: REEVE_ERR_UNREACHABLE (nothing was heard for the request
+    timeout), REEVE_ERR_TIMED_OUT (the broker was heard, but did not answer the request in it), or what
+    the broker said of a message that it could not read. Reported once; REEVE_ERR_OK
+    otherwise. `text` is the broker's, "" if none, alive until the next alarm. */
 reeve_error_t client_session_take_alarm(client_session_t *self, const char **text);
 
 #endif

@@ -98,7 +98,7 @@ void reeve_client_flush(reeve_client_t *self);
 
 /*  Waits up to timeout_ms (0: not at all, < 0: for ever) for the next event, sending, reconnecting
     and retrying meanwhile. Returns 1 with *event filled, 0 on timeout, -1 with *error when the
-    broker could not be reached for request_timeout_ms. */
+    broker could not be reached for request_timeout_ms, of which time between calls is no part. */
 int reeve_client_poll(reeve_client_t *self, int64_t timeout_ms, reeve_event_t *event,
                       reeve_error_t *error);
 

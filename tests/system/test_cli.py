@@ -1,6 +1,7 @@
 """The command `reeve`, verb by verb, as its manual describes it. Usage: test_cli.py BUILD_DIR"""
 
 import json
+import signal
 
 import mdp_harness as harness
 from programs import (
@@ -344,6 +345,24 @@ class Away(CliTest):
         self.started.start()
         self.assertEqual(self.finish(client)[0], "patient\n")
         self.assertEqual(self.queues(self.endpoint)["default"]["waiting"], 1)
+
+    def test_its_own_stop_is_not_the_broker_s_silence(self):
+        patience = ("--connect-timeout", "3s")
+        client = self.client(
+            self.started.tcp, *patience, *("submit", "echo 1", "--id", "a", "--wait")
+        )
+        self.eventually(
+            lambda: run(REEVE, "--broker", self.endpoint, "status", "a").returncode == 0,
+            "the task never came",
+        )
+        client.send_signal(signal.SIGSTOP)
+        # Another one loses its patience meanwhile, which takes as long.
+        nobody = f"ipc://{self.home}/nobody"
+        done = run(REEVE, "--broker", nobody, *patience, "queues")
+        self.assertEqual(done.returncode, EX_UNAVAILABLE, done.stderr)
+        client.send_signal(signal.SIGCONT)
+        self.worker(self.endpoint, "default", *BY_NAME)
+        self.assertEqual(self.finish(client)[0], "1\n")
 
     def test_a_wait_goes_on_over_a_restart_of_the_broker(self):
         client = self.client(self.started.tcp, "submit", "echo 1", "--id", "a", "--wait")

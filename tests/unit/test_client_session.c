@@ -101,7 +101,19 @@ static void expect_no_event(scene_t *scene)
     assert_false(client_session_next_event(scene->session, &event));
 }
 
+/*  Lets time pass as the owner of the socket does, who is there whenever something is due. */
 static void after(scene_t *scene, int64_t ms)
+{
+    int64_t until_ms = scene->now_ms + ms;
+    do {
+        int64_t due_ms = client_session_deadline(scene->session, scene->now_ms);
+        scene->now_ms = due_ms < until_ms ? due_ms : until_ms;
+        client_session_tick(scene->session, scene->now_ms);
+    } while (scene->now_ms < until_ms);
+}
+
+/*  The owner is elsewhere, or the whole process is stopped. */
+static void be_away(scene_t *scene, int64_t ms)
 {
     scene->now_ms += ms;
     client_session_tick(scene->session, scene->now_ms);
@@ -133,19 +145,24 @@ static void submit_and_wait(scene_t *scene, const char *id)
 
 /*  -- The stage -------------------------------------------------------------------------------- */
 
-static int set_up(void **state)
+static int set_up_with(void **state, int64_t request_timeout_ms)
 {
     scene_t *scene = calloc(1, sizeof *scene);
     client_session_config_t config = {.name = "test",
                                       .version = "1",
                                       .window = WINDOW,
                                       .batch = BATCH,
-                                      .request_timeout_ms = 30000,
+                                      .request_timeout_ms = request_timeout_ms,
                                       .seed = 1};
     scene->now_ms = 5000;
     scene->session = client_session_new(&config, scene->now_ms);
     *state = scene;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, 30000);
 }
 
 static int tear_down(void **state)
@@ -169,6 +186,13 @@ static void connect_session(scene_t *scene)
 static int set_up_connected(void **state)
 {
     set_up(state);
+    connect_session(*state);
+    return 0;
+}
+
+static int set_up_impatient(void **state)
+{
+    set_up_with(state, HEARTBEAT_MS / 2);
     connect_session(*state);
     return 0;
 }
@@ -462,6 +486,50 @@ static void a_caller_who_left_for_long_asks_for_its_waits_again(void **state)
     hear_only(scene, WIRE_WAIT);
 }
 
+static void a_caller_s_absence_is_not_the_broker_s_silence(void **state)
+{
+    scene_t *scene = *state;
+    client_session_wait(scene->session, slice_str("b"), NULL, scene->now_ms);
+    hear_only(scene, WIRE_WAIT);
+    be_away(scene, 100 * LIVENESS_MS);
+    assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_OK);
+    assert_true(client_session_wants_socket(scene->session));
+    after(scene, LIVENESS_MS - HEARTBEAT_MS);
+    assert_false(client_session_wants_socket(scene->session));
+    after(scene, 30000 - LIVENESS_MS);
+    assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_UNREACHABLE);
+}
+
+static void a_caller_who_comes_rarely_hears_of_a_silence_too(void **state)
+{
+    scene_t *scene = *state;
+    reeve_error_t alarm = REEVE_ERR_OK;
+    client_session_wait(scene->session, slice_str("b"), NULL, scene->now_ms);
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(alarm, REEVE_ERR_OK);
+        be_away(scene, 5 * HEARTBEAT_MS);
+        alarm = client_session_take_alarm(scene->session, NULL);
+    }
+    assert_int_equal(alarm, REEVE_ERR_UNREACHABLE);
+}
+
+static void an_impatient_caller_asks_before_it_is_out_of_patience(void **state)
+{
+    scene_t *scene = *state;
+    client_session_wait(scene->session, slice_str("b"), NULL, scene->now_ms);
+    hear_only(scene, WIRE_WAIT);
+    for (int i = 0; i < 10; i++) {
+        after(scene, HEARTBEAT_MS / 4);
+        hear_only(scene, WIRE_HEARTBEAT);
+        say(scene, &(wire_message_t){.command = WIRE_HEARTBEAT});
+    }
+    assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_OK);
+    be_away(scene, LIVENESS_MS);
+    assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_OK);
+    after(scene, HEARTBEAT_MS / 2);
+    assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_UNREACHABLE);
+}
+
 static void a_request_is_answered_once_and_other_answers_are_not_its(void **state)
 {
     scene_t *scene = *state;
@@ -565,6 +633,20 @@ static void unreachable_is_told_after_the_request_timeout_and_work_goes_on(void 
     assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_OK);
     connect_session(scene);
     hear_submit(scene, 1, 1, NULL);
+}
+
+static void a_request_that_a_speaking_broker_does_not_answer_has_its_time(void **state)
+{
+    scene_t *scene = *state;
+    wire_message_t query = {.command = WIRE_QUERY, .what = WIRE_QUERY_QUEUES};
+    client_session_request(scene->session, &query, scene->now_ms);
+    be_away(scene, 100 * LIVENESS_MS);
+    for (int s = 1; s < 30; s++) {
+        say(scene, &(wire_message_t){.command = WIRE_HEARTBEAT});
+        assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_OK);
+        after(scene, 1000);
+    }
+    assert_int_equal(client_session_take_alarm(scene->session, NULL), REEVE_ERR_TIMED_OUT);
 }
 
 static void a_message_the_broker_cannot_read_is_told(void **state)
@@ -706,12 +788,17 @@ int main(void)
         CONNECTED(a_wait_is_asked_again_after_a_restart),
         CONNECTED(an_unknown_task_ends_its_wait),
         CONNECTED(a_caller_who_left_for_long_asks_for_its_waits_again),
+        CONNECTED(a_caller_s_absence_is_not_the_broker_s_silence),
+        CONNECTED(a_caller_who_comes_rarely_hears_of_a_silence_too),
+        cmocka_unit_test_setup_teardown(an_impatient_caller_asks_before_it_is_out_of_patience,
+                                        set_up_impatient, tear_down),
         CONNECTED(a_request_is_answered_once_and_other_answers_are_not_its),
         CONNECTED(a_request_is_sent_again_after_a_restart),
         CONNECTED(numbers_taken_by_requests_do_not_disturb_the_batches),
         CONNECTED(silence_gives_up_the_socket_and_wants_another_after_a_backoff),
         CONNECTED(an_idle_session_expects_nothing),
         ON_STAGE(unreachable_is_told_after_the_request_timeout_and_work_goes_on),
+        CONNECTED(a_request_that_a_speaking_broker_does_not_answer_has_its_time),
         CONNECTED(a_message_the_broker_cannot_read_is_told),
         CONNECTED(after_goodbye_it_greets_again_and_sends_the_rest),
         CONNECTED(strange_frames_change_nothing),
