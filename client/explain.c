@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/document.h"
 #include "client/output.h"
 #include "client/verbs.h"
 #include "common/mem.h"
@@ -349,11 +350,9 @@ static int run_explain(cli_t *cli, int argc, char **argv)
     if (reeve_query(cli->client, REEVE_QUERY_EXPLAIN, id, NULL, 0, 0, &json, NULL, &error) != 0)
         return error == REEVE_ERR_UNKNOWN_TASK ? explain_unknown(cli, id)
                                                : cli_call_failed(cli, id, error);
-    cJSON *document = cJSON_Parse(json);
+    cJSON *document = document_parse(json);
     char *text = paragraph(document);
-    if (document == NULL) /* cJSON refuses numbers of over 63 digits */
-        output_json_line(json);
-    else if (cli->json)
+    if (cli->json)
         print_json(json, text);
     else
         print_text(id, document, text);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/document.h"
 #include "client/output.h"
 #include "client/verbs.h"
 
@@ -97,6 +98,19 @@ static void print_attempts_line(const cJSON *document, const cJSON *task)
     puts(")");
 }
 
+/*  JSON as it is, other kinds as the text that they are. */
+static void print_result(const cJSON *document)
+{
+    const cJSON *result = cJSON_GetObjectItemCaseSensitive(document, "result");
+    bool is_json = strcmp(output_string(document, "result_kind"), "json") == 0;
+    cJSON *string = result != NULL && !is_json ? cJSON_Parse(result->valuestring) : NULL;
+    if (cJSON_IsString(string))
+        print_block("result:", string->valuestring);
+    else
+        print_field("result:", document, "result");
+    cJSON_Delete(string);
+}
+
 static void print_task(const cJSON *document)
 {
     static const char *const task_fields[][2] = {
@@ -118,11 +132,7 @@ static void print_task(const cJSON *document)
     for (size_t i = 0; i < sizeof task_fields / sizeof task_fields[0]; i++)
         print_field(task_fields[i][0], task, task_fields[i][1]);
     print_field("reason:", document, "reason");
-    const cJSON *result = cJSON_GetObjectItemCaseSensitive(document, "result");
-    if (cJSON_IsString(result))
-        print_block("result:", result->valuestring);
-    else
-        print_field("result:", document, "result");
+    print_result(document);
     print_block("error:", output_string(document, "error"));
     print_block("traceback:", output_string(document, "traceback"));
     show_history(cJSON_GetObjectItemCaseSensitive(document, "history"));
@@ -135,12 +145,12 @@ int show_task(cli_t *cli, const char *id, bool dead_only)
     int code = EX_OK;
     if (reeve_query(cli->client, REEVE_QUERY_TASK, id, NULL, 0, 0, &json, NULL, &error) != 0)
         return cli_call_failed(cli, id, error);
-    cJSON *document = cJSON_Parse(json);
+    cJSON *document = document_parse(json);
     const char *state = output_string(document, "state");
-    if (document != NULL && dead_only && strcmp(state, reeve_state_name(REEVE_STATE_FAILED)) != 0) {
+    if (dead_only && strcmp(state, reeve_state_name(REEVE_STATE_FAILED)) != 0) {
         cli_say("%s: not a dead letter: %s", id, state);
         code = EXIT_REFUSED;
-    } else if (cli->json || document == NULL) { /* cJSON refuses numbers of over 63 digits */
+    } else if (cli->json) {
         output_json_line(json);
     } else {
         print_task(document);

@@ -227,6 +227,17 @@ class Ends(CliTest):
         for part in (task_id, "failed", "exit_3", "oh", "web"):
             self.assertIn(part, text)
 
+    def test_what_users_wrote_is_shown_digit_for_digit(self):
+        written = r'[12345678901234567890,1.10,1e400,"\u0000 after",%s]' % ("7" * 70)
+        self.worker(self.endpoint, "default", "--", "sh", "-c", f"printf %s '{written}'")
+        headers = r'{"h":"\/"}'
+        self.run_reeve(*("submit", "job", "--id", "a", "--args", written, "--kwargs", f'{{"k":{written}}}'),
+                       *("--headers", headers, "--wait"))
+        shown = self.run_reeve("status", "a").stdout
+        for line in (f"args:        {written}", f'kwargs:      {{"k":{written}}}',
+                     f"headers:     {headers}", f"result:      {written}"):
+            self.assertIn(line + "\n", shown)
+
     def test_wait_tells_each_task_and_exits_with_the_worst(self):
         self.worker(self.endpoint, "default", *BY_NAME)
         good, bad = self.submit(self.endpoint, "true"), self.fail_task()
