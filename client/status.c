@@ -87,10 +87,19 @@ void show_history(const cJSON *history)
     table_print(&table);
 }
 
+/*  A failure costs a retry, but for the one that made the task a dead letter. */
+static double retries_used(const cJSON *document, const cJSON *task)
+{
+    bool failed =
+        strcmp(output_string(document, "state"), reeve_state_name(REEVE_STATE_FAILED)) == 0;
+    bool lost = strcmp(output_string(document, "reason"), "quarantined") == 0;
+    return output_number(task, "retry_count") - (failed && !lost);
+}
+
 static void print_attempts_line(const cJSON *document, const cJSON *task)
 {
     printf("%-13s%.0f", "attempts:", output_number(document, "attempts"));
-    printf(" (%.0f of %.0f retries used", output_number(task, "retry_count"),
+    printf(" (%.0f of %.0f retries used", retries_used(document, task),
            output_number(task, "max_retries"));
     double deaths = output_number(document, "deaths");
     if (deaths > 0)

@@ -238,6 +238,18 @@ class Ends(CliTest):
                      f"headers:     {headers}", f"result:      {written}"):
             self.assertIn(line + "\n", shown)
 
+    def test_status_counts_the_retries_that_were_made(self):
+        self.worker(self.endpoint, "default", *BY_NAME)
+        for script, retries, told in (("exit 3", 0, "1 (0 of 0 retries used)"),
+                                      ("exit 3", 2, "3 (2 of 2 retries used)"),
+                                      ("exit 65", 2, "1 (0 of 2 retries used)"),
+                                      ("[ $REEVE_ATTEMPT = 2 ]", 2, "2 (1 of 2 retries used)")):
+            with self.subTest(told):
+                task_id = self.submit(self.endpoint, script, "--max-retries", retries,
+                                      "--backoff", "1ms")
+                run(REEVE, "--broker", self.endpoint, "wait", task_id)
+                self.assertIn(f"attempts:    {told}\n", self.run_reeve("status", task_id).stdout)
+
     def test_wait_tells_each_task_and_exits_with_the_worst(self):
         self.worker(self.endpoint, "default", *BY_NAME)
         good, bad = self.submit(self.endpoint, "true"), self.fail_task()

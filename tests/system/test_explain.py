@@ -141,6 +141,8 @@ class Explain(ProgramTest):
         self.assertIn("quarantined, because 1 worker died or vanished while holding it, and 1 is",
                       paragraph)
         self.assertIn("lost", table)
+        status = run(REEVE, "--broker", self.endpoint, "status", "poison").stdout
+        self.assertRegex(status, r"\nattempts: +1 \(0 of \d+ retries used, 1 worker lost\)\n")
 
     def test_an_unknown_task_says_what_that_means(self):
         done = run(REEVE, "--broker", self.endpoint, "explain", "unheard-of")
