@@ -18,8 +18,10 @@ static const char *const format_names[] = {"nagios", "text", "json", "prometheus
 /*  One thing that is looked at, in the queue or in all of them together. */
 typedef struct measure {
     const char *name, *unit;
-    double value, bound; /* NO_BOUND: not asked for */
-    bool at_least;       /* the bound is the least that is fine, not the most */
+    double bound;  /* NO_BOUND: not asked for */
+    bool at_least; /* the bound is the least that is fine, not the most */
+    bool measured; /* there is a value: it is told of, and may break the bound */
+    double value;
 } measure_t;
 
 enum { WAITING, AGE, WORKERS, DEAD, MEASURES };
@@ -33,7 +35,7 @@ typedef struct check {
 
 static bool is_broken(const measure_t *measure)
 {
-    if (measure->bound == NO_BOUND)
+    if (!measure->measured || measure->bound == NO_BOUND)
         return false;
     return measure->at_least ? measure->value < measure->bound : measure->value > measure->bound;
 }
@@ -41,17 +43,19 @@ static bool is_broken(const measure_t *measure)
 /*  Adds a queue: counts are summed up, of ages and of workers the worst one counts. */
 static void add_queue(check_t *self, const cJSON *queue)
 {
-    measure_t *measures = self->measures;
+    measure_t *measures = self->measures, *least = &measures[WORKERS];
     double age = output_number(queue, "oldest_age_s"), workers = output_number(queue, "workers");
     if (self->queue && strcmp(self->queue, output_string(queue, "queue")) != 0)
         return;
+    self->found = true;
     measures[WAITING].value += output_number(queue, "waiting");
     measures[DEAD].value += output_number(queue, "dead");
     if (age > measures[AGE].value)
         measures[AGE].value = age;
-    if (!self->found || workers < measures[WORKERS].value)
-        measures[WORKERS].value = workers;
-    self->found = true;
+    if (!least->measured || workers < least->value) {
+        least->value = workers;
+        least->measured = true;
+    }
 }
 
 static bool ask(cli_t *cli, check_t *self, reeve_error_t *error)
@@ -62,6 +66,10 @@ static bool ask(cli_t *cli, check_t *self, reeve_error_t *error)
     cJSON *list = cJSON_Parse(json);
     const cJSON *queue;
     cJSON_ArrayForEach(queue, list) add_queue(self, queue);
+    bool measured = !self->queue || self->found;
+    self->measures[WAITING].measured = measured;
+    self->measures[AGE].measured = measured;
+    self->measures[DEAD].measured = measured;
     cJSON_Delete(list);
     free(json);
     return true;
@@ -83,7 +91,7 @@ static char *sentence(const check_t *self, int status)
     const char *between = "";
     for (int i = 0; i < MEASURES; i++) {
         const measure_t *measure = &self->measures[i];
-        if (status == CHECK_CRITICAL && !is_broken(measure))
+        if (!measure->measured || (status == CHECK_CRITICAL && !is_broken(measure)))
             continue;
         fprintf(out, "%s%s %.15g%s", between, measure->name, measure->value, measure->unit);
         if (status == CHECK_CRITICAL)
@@ -99,10 +107,14 @@ static void tell_nagios(const check_t *self, int status, const char *text)
 {
     printf("REEVE %s: ", status_name(status));
     output_clean(stdout, self->queue ? self->queue : "all queues");
-    printf(": %s |", text);
+    printf(": %s", text);
+    const char *between = " | ";
     for (int i = 0; i < MEASURES; i++) {
         const measure_t *measure = &self->measures[i];
-        printf(" %s=%.15g%s;;", measure->name, measure->value, measure->unit);
+        if (!measure->measured)
+            continue;
+        printf("%s%s=%.15g%s;;", between, measure->name, measure->value, measure->unit);
+        between = " ";
         if (measure->bound != NO_BOUND)
             printf("%.15g%s", measure->bound, measure->at_least ? ":" : "");
     }
@@ -117,7 +129,8 @@ static void tell_json(const check_t *self, int status, const char *text)
     if (self->queue)
         cJSON_AddStringToObject(object, "queue", self->queue);
     for (int i = 0; i < MEASURES; i++)
-        cJSON_AddNumberToObject(object, self->measures[i].name, self->measures[i].value);
+        if (self->measures[i].measured)
+            cJSON_AddNumberToObject(object, self->measures[i].name, self->measures[i].value);
     output_json(&object);
 }
 
@@ -129,6 +142,8 @@ static void tell_prometheus(const check_t *self, int status)
     for (int i = 0; i < MEASURES; i++) {
         const measure_t *measure = &self->measures[i];
         const char *unit = measure->unit[0] ? "_seconds" : "";
+        if (!measure->measured)
+            continue;
         printf("# HELP reeve_check_%s%s As looked at by reeve check.\n# TYPE reeve_check_%s%s "
                "gauge\nreeve_check_%s%s %.15g\n",
                measure->name, unit, measure->name, unit, measure->name, unit, measure->value);
@@ -199,10 +214,10 @@ static void read_options(cli_t *cli, check_t *self, int argc, char **argv)
 
 static int run_check(cli_t *cli, int argc, char **argv)
 {
-    check_t self = {.measures = {[WAITING] = {"waiting", "", 0, NO_BOUND, false},
-                                 [AGE] = {"age", "s", 0, NO_BOUND, false},
-                                 [WORKERS] = {"workers", "", 0, NO_BOUND, true},
-                                 [DEAD] = {"dead", "", 0, NO_BOUND, false}}};
+    check_t self = {.measures = {[WAITING] = {"waiting", "", NO_BOUND},
+                                 [AGE] = {"age", "s", NO_BOUND},
+                                 [WORKERS] = {"workers", "", NO_BOUND, .at_least = true},
+                                 [DEAD] = {"dead", "", NO_BOUND}}};
     reeve_error_t error;
     read_options(cli, &self, argc, argv);
     cli_connect(cli);

@@ -25,7 +25,7 @@ class CheckTest(SystemTest):
         return done.returncode, done.stdout.decode()
 
     def setUp(self):
-        broker = self.broker()
+        self.started = broker = self.broker()
         self.endpoint = broker.tcp
         with ReevePeer(broker.tcp) as peer:
             peer.hello()
@@ -69,10 +69,21 @@ class CheckTest(SystemTest):
         self.assertEqual(self.check("--format", "text", "--max-waiting", 2)[1],
                          "CRITICAL: waiting 3 > 2\n")
 
-    def test_what_cannot_be_told(self):
-        self.assertEqual(self.check("--queue", "nowhere")[0], UNKNOWN)
+    def check_without_values(self, status, word, *arguments):
+        status_is, text = self.check(*arguments)
+        self.assertEqual((status_is, text.split(":")[0]), (status, f"REEVE {word}"))
+        self.assertNotIn("|", text)
+        document = json.loads(self.check(*arguments, "--json")[1])
+        self.assertEqual(document.pop("status"), word)
+        self.assertLessEqual(document.keys(), {"text", "queue"})
+        lines = self.check(*arguments, "--format", "prometheus")[1].splitlines()
+        self.assertEqual([line for line in lines if line[0] != "#"],
+                         [f"reeve_check_status {status}"])
+
+    def test_what_cannot_be_told_has_no_values(self):
+        self.check_without_values(UNKNOWN, "UNKNOWN", "--queue", "nowhere", "--min-workers", 1)
         self.endpoint = "tcp://127.0.0.1:9"
-        self.assertEqual(self.check("--connect-timeout", "200ms")[0], CRITICAL)
+        self.check_without_values(CRITICAL, "CRITICAL", "--connect-timeout", "200ms")
 
 
 if __name__ == "__main__":
