@@ -40,6 +40,13 @@ static bool is_broken(const measure_t *measure)
     return measure->at_least ? measure->value < measure->bound : measure->value > measure->bound;
 }
 
+/*  Whether workers have to be there: somebody asked for this queue, or something is to be done. */
+static bool needs_workers(const check_t *self, const cJSON *queue)
+{
+    return self->queue || output_number(queue, "waiting") > 0 ||
+           output_number(queue, "scheduled") > 0 || output_number(queue, "processing") > 0;
+}
+
 /*  Adds a queue: counts are summed up, of ages and of workers the worst one counts. */
 static void add_queue(check_t *self, const cJSON *queue)
 {
@@ -52,7 +59,8 @@ static void add_queue(check_t *self, const cJSON *queue)
     measures[DEAD].value += output_number(queue, "dead");
     if (age > measures[AGE].value)
         measures[AGE].value = age;
-    if (!least->measured || workers < least->value) {
+    if ((workers > 0 || needs_workers(self, queue)) &&
+        (!least->measured || workers < least->value)) {
         least->value = workers;
         least->measured = true;
     }
@@ -249,7 +257,8 @@ const verb_t verb_check = {
         "  --queue Q              this queue only\n"
         "  --max-waiting N        most tasks that may wait\n"
         "  --max-age DUR          longest that a task may wait\n"
-        "  --min-workers N        fewest workers that must be registered\n"
+        "  --min-workers N        fewest registered workers; without --queue, of every queue that\n"
+        "                         has tasks to run or workers\n"
         "  --max-dead N           most dead letters\n"
         "  --format FORMAT        nagios (default; with performance data), text, json or\n"
         "                         prometheus\n\n"

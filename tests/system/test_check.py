@@ -69,6 +69,25 @@ class CheckTest(SystemTest):
         self.assertEqual(self.check("--format", "text", "--max-waiting", 2)[1],
                          "CRITICAL: waiting 3 > 2\n")
 
+    def test_workers_have_to_be_where_something_is_to_be_done(self):
+        status, text = self.check("--min-workers", 1)
+        self.assertEqual((status, text.split(" |")[0]),
+                         (CRITICAL, "REEVE CRITICAL: all queues: workers 0 < 1"))
+        with ReevePeer(self.endpoint) as worker:
+            worker.hello()
+            worker.ready("v", "mail")
+            self.started.wait("worker_joined", worker_id="v")
+            self.assertEqual(self.check("--min-workers", 1)[0], OK)
+            self.assertEqual(self.check("--min-workers", 2)[0], CRITICAL)
+            self.assertEqual(self.check("--queue", "bulk", "--min-workers", 1)[0], CRITICAL)
+            worker.send("GOODBYE")
+
+    def test_where_no_queue_needs_workers_their_number_is_not_told(self):
+        self.endpoint = self.broker().tcp
+        self.assertEqual(self.check("--min-workers", 1),
+                         (OK, "REEVE OK: all queues: waiting 0, age 0s, dead 0 |"
+                              " waiting=0;; age=0s;; dead=0;;\n"))
+
     def check_without_values(self, status, word, *arguments):
         status_is, text = self.check(*arguments)
         self.assertEqual((status_is, text.split(":")[0]), (status, f"REEVE {word}"))
