@@ -1,6 +1,5 @@
 #include "broker/net/reactor.h"
 
-#include <errno.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "broker/net/endpoint.h"
 #include "broker/net/inside.h"
 #include "broker/store/carry_out.h"
 #include "broker/store/id_hash.h"
@@ -684,10 +684,8 @@ static bool open_router(reactor_t *self, char *problem, size_t size)
     set_option(self->router, ZMQ_HEARTBEAT_TIMEOUT, 10000);
     for (size_t i = 0; i < self->config.endpoint_count; i++) {
         const char *endpoint = self->config.endpoints[i];
-        if (zmq_bind(self->router, endpoint) != 0) {
-            snprintf(problem, size, "cannot bind %s: %s", endpoint, zmq_strerror(errno));
+        if (!endpoint_bind(self->router, endpoint, problem, size))
             return false;
-        }
         char bound[512];
         size_t bound_size = sizeof bound;
         zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, bound, &bound_size);

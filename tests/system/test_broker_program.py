@@ -263,6 +263,18 @@ class Start(ProgramTest):
             EX_UNAVAILABLE, bind, "No such file", event="cannot_bind", bind=bind
         )
 
+    def test_a_file_at_an_ipc_path_that_is_no_socket_is_left_alone(self):
+        path = self.file("precious", "buy milk\n")
+        bind = f"ipc://{path}"
+        self.assert_refused(EX_UNAVAILABLE, bind, "not a socket", event="cannot_bind", bind=bind)
+        self.assertEqual(path.read_text(), "buy milk\n")
+
+    def test_a_database_at_the_ipc_path_is_left_alone(self):
+        db = self.file("reeve.db")
+        bind = f"ipc://{db}"
+        self.assert_refused(EX_UNAVAILABLE, bind, "not a socket", event="cannot_bind", bind=bind)
+        self.assertTrue(db.read_bytes().startswith(b"SQLite format 3"))
+
     def test_an_http_address_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
