@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -269,8 +270,11 @@ static bool read_integer(reading_t *reading, const rule_t *rule, slice_t value, 
 /*  A number of seconds as milliseconds; what is not zero does not become zero. */
 static bool seconds_to_ms(slice_t value, int64_t *ms)
 {
-    /* The literal ends at a character that is of no number, as it is a member's value. */
-    double exact = strtod((const char *)value.data, NULL) * 1000;
+    /* The program of a user has a locale, JSON has none. The literal ends at a character that is of no
+       number, as it is a member's value. */
+    locale_t none = newlocale(LC_ALL_MASK, "C", NULL);
+    double exact = strtod_l((const char *)value.data, NULL, none) * 1000;
+    freelocale(none);
     if (!(exact >= 0 && exact <= (double)LIMIT_DURATION_MS))
         return false;
     *ms = (int64_t)(exact + 0.5);
@@ -532,10 +536,17 @@ static void add(cJSON *document, const char *name, cJSON *item)
     cJSON_AddItemToObjectCS(document, name, item);
 }
 
-static void add_if_set(cJSON *document, const char *name, uint64_t value, double per_unit)
+/*  As a number of seconds. cJSON would look for the locale's decimal point, and cut one of several bytes
+    in two. */
+static void add_duration_if_set(cJSON *document, const char *name, uint64_t ms)
 {
-    if (value)
-        add(document, name, cJSON_CreateNumber((double)value / per_unit));
+    char text[24];
+    if (ms == 0)
+        return;
+    int size = snprintf(text, sizeof text, "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
+    size -= ms % 1000 == 0 ? 4 : ms % 100 == 0 ? 2 : ms % 10 == 0;
+    text[size] = '\0';
+    add(document, name, cJSON_CreateRaw(text));
 }
 
 static void add_time_if_set(cJSON *document, const char *name, uint64_t ms)
@@ -574,7 +585,6 @@ static parts_t take_body_apart(const wire_task_t *task)
 
 cJSON *task_to_json(const task_view_t *view)
 {
-    const double seconds = 1000;
     const wire_task_t *task = &view->wire;
     parts_t parts = take_body_apart(task);
     cJSON *document = cJSON_CreateObject();
@@ -589,13 +599,14 @@ cJSON *task_to_json(const task_view_t *view)
 
     if (task->queue.size)
         add(document, "queue", text_item(task->queue));
-    add_if_set(document, "priority", task->priority, 1);
+    if (task->priority)
+        add(document, "priority", cJSON_CreateNumber((double)task->priority));
     add_time_if_set(document, "run_at", task->run_at_ms);
     if (task->run_at_ms == 0) /* a document has one of the two */
-        add_if_set(document, "delay", task->delay_ms, seconds);
-    add_if_set(document, "timeout", task->timeout_ms, seconds);
+        add_duration_if_set(document, "delay", task->delay_ms);
+    add_duration_if_set(document, "timeout", task->timeout_ms);
     add_time_if_set(document, "expires_at", task->expires_at_ms);
-    add_if_set(document, "backoff", task->backoff_ms, seconds);
+    add_duration_if_set(document, "backoff", task->backoff_ms);
     if (parts.headers)
         add(document, "headers", parts.headers);
     return document;
