@@ -3,18 +3,37 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <zmq.h>
 
 static const char ipc[] = "ipc://";
+
+/*  Whether a socket is left over: nobody listens on it. False with errno when somebody may. */
+static bool is_stale(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int problem = EADDRINUSE; /* EAGAIN: somebody who is busy */
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EAGAIN)
+        problem = errno;
+    close(fd);
+    errno = problem;
+    return problem == ECONNREFUSED;
+}
 
 /*  zmq_bind deletes whatever is at the path. NULL: it may. */
 static const char *taken(const char *path)
 {
     struct stat status;
-    if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
+    if (lstat(path, &status) != 0)
+        return NULL;
+    if (!S_ISSOCK(status.st_mode))
         return "there is something that is not a socket";
-    return NULL;
+    return is_stale(path) ? NULL : strerror(errno);
 }
 
 bool endpoint_bind(void *socket, const char *endpoint, char *problem, size_t size)

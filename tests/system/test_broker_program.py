@@ -275,6 +275,15 @@ class Start(ProgramTest):
         self.assert_refused(EX_UNAVAILABLE, bind, "not a socket", event="cannot_bind", bind=bind)
         self.assertTrue(db.read_bytes().startswith(b"SQLite format 3"))
 
+    def test_an_ipc_path_where_another_broker_listens(self):
+        other = self.broker()
+        self.assert_refused(
+            *(EX_UNAVAILABLE, other.ipc, "Address already in use"),
+            event="cannot_bind",
+            bind=other.ipc,
+        )
+        self.submit(other.ipc, "still_there")
+
     def test_an_http_address_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
