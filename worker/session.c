@@ -761,5 +761,5 @@ reeve_worker_stats_t worker_session_stats(const worker_session_t *self)
 
 bool worker_session_connected(const worker_session_t *self)
 {
-    return self->phase == REGISTERED || self->phase == LEFT;
+    return self->phase == REGISTERED;
 }

@@ -224,7 +224,7 @@ bool reeve_worker_connected(const reeve_worker_t *self)
 
 void reeve_worker_goodbye(reeve_worker_t *self)
 {
-    self->said_goodbye = reeve_worker_connected(self);
+    self->said_goodbye |= reeve_worker_connected(self);
     worker_session_goodbye(self->session);
     turn(self);
 }

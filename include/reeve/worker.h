@@ -116,7 +116,7 @@ typedef struct reeve_worker_stats {
     uint64_t settlements_refused; /* as reeve_worker_on_problem tells them */
 } reeve_worker_stats_t;
 reeve_worker_stats_t reeve_worker_stats(const reeve_worker_t *self);
-/*  Whether a WELCOME came on the present connection. */
+/*  Whether a WELCOME came on the present connection, and no goodbye was said to it yet. */
 bool reeve_worker_connected(const reeve_worker_t *self);
 /*  Says goodbye so that the broker gives what is held to others at once; then destroy. */
 void reeve_worker_goodbye(reeve_worker_t *self);

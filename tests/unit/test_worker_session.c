@@ -724,8 +724,19 @@ static void goodbye_comes_after_what_is_to_be_said_and_is_the_last_word(void **s
     expect_said(story, WIRE_SETTLE);
     assert_int_equal(first_settlement(story).verdict, WIRE_RELEASE);
     expect_said(story, WIRE_GOODBYE);
+    assert_false(worker_session_connected(story->session));
     assert_int_equal(tick(story, 2 * LIVENESS), SESSION_KEEP);
     expect_silence(story);
+}
+
+static void one_that_leaves_unwelcomed_says_nothing_and_was_never_connected(void **state)
+{
+    story_t *story = *state;
+    tick(story, 0);
+    expect_said(story, WIRE_HELLO);
+    worker_session_goodbye(story->session);
+    expect_silence(story);
+    assert_false(worker_session_connected(story->session));
 }
 
 static void progress_goes_before_the_settlement_and_is_dropped_without_a_broker(void **state)
@@ -802,6 +813,7 @@ int main(void)
         STORY(decorations_of_a_verdict_are_made_acceptable),
         STORY(a_prefetch_of_zero_is_told_and_lasts_over_a_reconnect),
         STORY(goodbye_comes_after_what_is_to_be_said_and_is_the_last_word),
+        STORY(one_that_leaves_unwelcomed_says_nothing_and_was_never_connected),
         STORY(progress_goes_before_the_settlement_and_is_dropped_without_a_broker),
         STORY(an_extension_is_asked_for_again_after_a_reconnect),
     };
