@@ -51,7 +51,10 @@ static const char *broker_endpoint(const char *given)
 
 reeve_worker_t *reeve_worker_new(const reeve_worker_options_t *options)
 {
+    static const reeve_worker_options_t nothing = {0};
     char made[LIMIT_WORKER_NAME_BYTES + 1];
+    if (options == NULL)
+        options = &nothing;
     const char *name = options->name;
     if (name == NULL) {
         worker_name_make(made);
