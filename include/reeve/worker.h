@@ -30,15 +30,18 @@ typedef struct reeve_worker_options {
     uint32_t prefetch;         /* unsettled tasks held at most; 0: 1 */
 } reeve_worker_options_t;
 
-/*  NULL with errno EINVAL when the endpoint or a queue name is not one. */
+/*  NULL with errno: EINVAL when the endpoint, the name or a queue is not one, the prefetch is over 10,000,
+    or not 1 to 256 queues are named (no `options`: none is); else why the system refused what the handle
+    needs, such as EMFILE. */
 reeve_worker_t *reeve_worker_new(const reeve_worker_options_t *options);
 /*  Closes at once; unsettled tasks are given to others by the broker. */
 void reeve_worker_destroy(reeve_worker_t **self);
 
-/*  Does the I/O: sends, heartbeats, reconnects; waits up to timeout_ms for something to happen.
+/*  Does the I/O: sends, heartbeats, reconnects; waits up to timeout_ms (0: not at all, < 0: for ever)
+    for something to happen.
     Returns 1 with *delivery: a new task (unless *revoked), or, with *revoked, one handed out earlier
     that is no longer ours (cancelled, or its lease was lost): stop it, and settle it or forget it
-    with reeve_delivery_drop. 0 when nothing happened. */
+    with reeve_delivery_drop. 0 when nothing happened, or a signal came meanwhile. */
 int reeve_worker_poll(reeve_worker_t *self, int64_t timeout_ms, reeve_delivery_t **delivery,
                       bool *revoked);
 /*  A descriptor that polls readable when reeve_worker_poll(…, 0) should be called (edge-triggered as
@@ -66,7 +69,7 @@ const char *reeve_delivery_queue(const reeve_delivery_t *self);
 uint32_t reeve_delivery_attempt(const reeve_delivery_t *self);
 uint32_t reeve_delivery_max_retries(const reeve_delivery_t *self);
 int64_t reeve_delivery_timeout_ms(const reeve_delivery_t *self); /* 0: none */
-/*  The task document as JSON text; malloc'd, the caller frees it. */
+/*  The task document as JSON text; malloc'd, the caller frees it. NULL when there is no memory for it. */
 char *reeve_delivery_document(const reeve_delivery_t *self);
 void *reeve_delivery_user(const reeve_delivery_t *self);
 void reeve_delivery_set_user(reeve_delivery_t *self, void *user);
@@ -95,10 +98,11 @@ void reeve_settle(reeve_worker_t *self, reeve_delivery_t **delivery,
                   const reeve_settlement_t *settlement);
 /*  Forgets a revoked delivery; nulls the caller's pointer. */
 void reeve_delivery_drop(reeve_worker_t *self, reeve_delivery_t **delivery);
-/*  Progress text shown to who waits for the task; lossy. */
+/*  Progress text shown to who waits for the task; lossy. What is over 4 MiB is dropped, and all while no
+    broker is connected, while 1024 wait to be sent, or once the delivery was revoked. */
 void reeve_progress(reeve_worker_t *self, const reeve_delivery_t *delivery, const void *data,
                     size_t size);
-/*  Asks for more time for this attempt: timeout_ms from its start. */
+/*  Asks for more time for this attempt: timeout_ms from its start. Nothing when that is not above 0. */
 void reeve_extend(reeve_worker_t *self, const reeve_delivery_t *delivery, int64_t timeout_ms);
 
 /*  0 stops new deliveries (drain). */

@@ -760,6 +760,25 @@ static void progress_goes_before_the_settlement_and_is_dropped_without_a_broker(
     expect_silence(story);
 }
 
+static void progress_beyond_its_limits_is_dropped(void **state)
+{
+    story_t *story = *state;
+    enum { WAITING_MOST = 1024 };
+    connect_worker(story);
+    reeve_delivery_t *delivery = take_new(story, "t1");
+    uint8_t *large = mem_zalloc(LIMIT_RESULT_BYTES + 1);
+    worker_session_progress(story->session, delivery, slice(large, LIMIT_RESULT_BYTES + 1));
+    expect_silence(story);
+    worker_session_progress(story->session, delivery, slice(large, LIMIT_RESULT_BYTES));
+    expect_said(story, WIRE_PROGRESS);
+    free(large);
+    for (int i = 0; i <= WAITING_MOST; i++)
+        worker_session_progress(story->session, delivery, slice_str("half"));
+    for (int i = 0; i < WAITING_MOST; i++)
+        expect_said(story, WIRE_PROGRESS);
+    expect_silence(story);
+}
+
 static void an_extension_is_asked_for_again_after_a_reconnect(void **state)
 {
     story_t *story = *state;
@@ -815,6 +834,7 @@ int main(void)
         STORY(goodbye_comes_after_what_is_to_be_said_and_is_the_last_word),
         STORY(one_that_leaves_unwelcomed_says_nothing_and_was_never_connected),
         STORY(progress_goes_before_the_settlement_and_is_dropped_without_a_broker),
+        STORY(progress_beyond_its_limits_is_dropped),
         STORY(an_extension_is_asked_for_again_after_a_reconnect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
