@@ -2,7 +2,11 @@
 
     A client handle is used by one thread at a time. It hides reconnects: what was not confirmed is
     sent again after a broker restart under the same id, which cannot run it twice
-    (docs/guarantees.md, 3). Nothing here calls exit or writes to a stream. */
+    (docs/guarantees.md, 3).
+
+    Nothing here ends the process or writes to a stream, but for one case: where memory runs out, the line
+    "reeve: out of memory asking for N bytes" goes to standard error, and the process ends at once with
+    status 71 (EX_OSERR), without what atexit would do. */
 
 #ifndef REEVE_CLIENT_H
 #define REEVE_CLIENT_H

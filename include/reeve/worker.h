@@ -4,7 +4,11 @@
     reeve_worker_poll, so call that at least every second while tasks run (do the work in other
     threads or processes). It hides reconnects: it announces itself again with what it still holds,
     and delivers settlements that were not confirmed. Handlers must be idempotent: delivery is
-    at-least-once. */
+    at-least-once.
+
+    Nothing here ends the process or writes to a stream, but for one case: where memory runs out, the line
+    "reeve: out of memory asking for N bytes" goes to standard error, and the process ends at once with
+    status 71 (EX_OSERR), without what atexit would do. */
 
 #ifndef REEVE_WORKER_H
 #define REEVE_WORKER_H
