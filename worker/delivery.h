@@ -8,12 +8,12 @@
 #include "common/wire/reeve.h"
 #include "reeve/worker.h"
 
-/*           DELIVER            taken by the user         reeve_settle              SETTLED, ERROR
-    (none) ──────────► ARRIVED ───────────────────► TAKEN ────────────► SETTLED ─────────────────►
-   (freed) │ REVOKE                    │ REVOKE              │ REVOKE ▼                           ▼
-   ▼ (freed)                     REVOKED                (freed) │ reeve_settle, reeve_delivery_drop
-                                                      ▼
-                                                   (freed)                                        */
+/*   DELIVER         shown to the user         reeve_settle           SETTLED, ERROR, REVOKE
+    ────────► ARRIVED ────────────────► TAKEN ─────────────► SETTLED ────────────────────────► (freed)
+                 │                        │ REVOKE                                                ▲
+                 │                        ▼                                                       │
+                 │                     REVOKED ───── reeve_settle, reeve_delivery_drop ───────────┤
+                 └─ REVOKE ───────────────────────────────────────────────────────────────────────┘ */
 typedef enum delivery_state {
     DELIVERY_ARRIVED,
     DELIVERY_TAKEN,

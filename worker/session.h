@@ -1,12 +1,13 @@
 /*  The worker's side of the protocol as a pure state machine: frames and the time go in; frames,
     deliveries and the wish for a new connection come out. No socket, no clock, no stream.
 
-              tick: reopen time                WELCOME
-      DOWN ──────────────────► GREETING ─────────────────► REGISTERED ──► LEFT
-   (worker_session_goodbye) ▲                        │   ▲                        │     │ │ silence,
-   GOODBYE      │   └────────────────────────┘     │ └────────────────────────┴──── ERROR NOT_READY
-   │ └───────────────────────────────────────────────────────────┘ silence, GOODBYE
+             tick: reopen time              WELCOME              worker_session_goodbye,
+        DOWN ────────────────► GREETING ──────────────► REGISTERED ──────────────────────► LEFT
+         ▲                      │    ▲                    │    │     when all is said
+         │                      │    └─ ERROR NOT_READY ──┘    │
+         └── silence, GOODBYE ──┴──────────────────────────────┘
 
+    worker_session_goodbye turns DOWN and GREETING into LEFT at once.
     In GREETING only HELLO is sent, so that whatever else is said reaches a broker that knows us. On
     entering REGISTERED all is announced afresh: READY with every token held, then all settlements
     that were not confirmed. */
