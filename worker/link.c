@@ -93,15 +93,15 @@ bool worker_link_open(worker_link_t *self)
     set_options(self->socket, self->endpoint);
     size_t size = sizeof self->socket_fd;
     struct epoll_event interest = {.events = EPOLLIN};
-    if (zmq_connect(self->socket, self->endpoint) != 0 ||
-        zmq_getsockopt(self->socket, ZMQ_FD, &self->socket_fd, &size) != 0 ||
-        epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->socket_fd, &interest) != 0) {
-        zmq_close(self->socket);
-        self->socket = NULL;
-        errno = EINVAL;
-        return false;
-    }
-    return true;
+    bool connected = zmq_connect(self->socket, self->endpoint) == 0;
+    if (connected && zmq_getsockopt(self->socket, ZMQ_FD, &self->socket_fd, &size) == 0 &&
+        epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->socket_fd, &interest) == 0)
+        return true;
+    int reason = connected ? errno : EINVAL;
+    zmq_close(self->socket);
+    self->socket = NULL;
+    errno = reason;
+    return false;
 }
 
 void worker_link_close(worker_link_t *self)

@@ -8,15 +8,14 @@
 
 typedef struct link worker_link_t;
 
-/*  NULL with errno EINVAL when `endpoint` is not tcp://host:port or ipc://path. Not connected yet.
- */
+/*  NULL with errno: EINVAL when `endpoint` is not tcp://host:port or ipc://path, else what the system
+    refused. Not connected yet. */
 worker_link_t *worker_link_new(const char *endpoint);
 /*  Waits up to linger_ms for what was sent to leave. */
 void worker_link_destroy(worker_link_t **self, int linger_ms);
 
 /*  Connects a new socket in place of the present one, whose unsent frames are dropped. The
-   connection is made in the background and again as often as it breaks. False when the endpoint is
-   not one. */
+   connection is made in the background and again as often as it breaks. False with errno as above. */
 bool worker_link_open(worker_link_t *self);
 void worker_link_close(worker_link_t *self);
 

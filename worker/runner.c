@@ -376,15 +376,19 @@ static bool watch(runner_t *self, int fd, uint64_t tag)
     return fd >= 0 && epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, fd, &interest) == 0;
 }
 
+static bool refused_by_system(runner_t *self)
+{
+    log_event(LOG_ERROR, "start_failed", F_STR("error", strerror(errno)));
+    self->exit_status = EX_OSERR;
+    return false;
+}
+
 static bool open_loop(runner_t *self)
 {
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     self->signal_fd = signals_open();
-    if (self->epoll_fd >= 0 && watch(self, self->signal_fd, TAG_SIGNAL))
-        return true;
-    log_event(LOG_ERROR, "start_failed", F_STR("error", strerror(errno)));
-    self->exit_status = EX_OSERR;
-    return false;
+    return (self->epoll_fd >= 0 && watch(self, self->signal_fd, TAG_SIGNAL)) ||
+           refused_by_system(self);
 }
 
 static bool open_source(runner_t *self, const char *endpoint, const char *worker_name)
@@ -408,7 +412,7 @@ static bool open_source(runner_t *self, const char *endpoint, const char *worker
     }
     self->source_count++;
     reeve_worker_on_problem(source->worker, log_problem, source);
-    return watch(self, reeve_worker_fd(source->worker), TAG_BROKER);
+    return watch(self, reeve_worker_fd(source->worker), TAG_BROKER) || refused_by_system(self);
 }
 
 static bool runner_init(runner_t *self, const options_t *options, const char *worker_name)

@@ -9,12 +9,16 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -168,6 +172,23 @@ static void wait_running(play_t *play, const char *token)
 
 enum { ARGUMENTS_MAX = 32 };
 
+static int worker_log = STDERR_FILENO;
+static int
+    refused_watch; /* which of the worker's own descriptors cannot be watched, from 1; 0: none */
+
+/*  In place of the C library's. libzmq's watches are told by their tags, which are pointers. */
+int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+    enum { TAGS = 1000 };
+    if (operation == EPOLL_CTL_ADD && event->data.u64 < TAGS && refused_watch > 0 &&
+        --refused_watch == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    int (*real)(int, int, int, struct epoll_event *) = dlsym(RTLD_NEXT, "epoll_ctl");
+    return real(epoll_fd, operation, fd, event);
+}
+
 static int run_worker(int argc, char **argv)
 {
     options_t options;
@@ -182,6 +203,7 @@ static int run_worker(int argc, char **argv)
         return 1;
     }
     log_set_level(LOG_ERROR);
+    log_set_fd(worker_log);
     int status = runner_run(&options, "w1");
     options_fini(&options);
     return status;
@@ -438,6 +460,29 @@ static void a_second_signal_stops_at_once(void **state)
     assert_int_equal(wait_exit(play), 128 + SIGTERM);
 }
 
+static void a_worker_that_cannot_watch_its_descriptors_says_so_and_ends(void **state)
+{
+    play_t *play = *state;
+    const char *further[] = {"--", "true", NULL};
+    enum { SIGNALS = 1, SOCKET, BROKER, WATCHES = BROKER };
+    for (int which = SIGNALS; which <= WATCHES; which++) {
+        char said[512] = "";
+        int log[2];
+        assert_int_equal(pipe(log), 0);
+        worker_log = log[1];
+        refused_watch = which;
+        start_both(play, further);
+        refused_watch = 0;
+        close(log[1]);
+        assert_int_equal(wait_exit(play), EX_OSERR);
+        assert_true(read(log[0], said, sizeof said - 1) > 0);
+        assert_non_null(strstr(said, "start_failed"));
+        assert_non_null(strstr(said, strerror(ENOSPC)));
+        close(log[0]);
+        close_broker(play);
+    }
+}
+
 #define PLAY(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -451,6 +496,7 @@ int main(void)
         PLAY(a_drain_gives_back_what_waits_and_finishes_what_runs),
         PLAY(a_drain_s_bound_gives_back_what_still_runs),
         PLAY(a_second_signal_stops_at_once),
+        PLAY(a_worker_that_cannot_watch_its_descriptors_says_so_and_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
