@@ -38,6 +38,7 @@ static const char *const durability_names[] = {"unknown", "memory", "fsync", "re
 
 typedef struct options {
     const char *broker; /* NULL: as libreeve has it */
+    int64_t connect_timeout_ms;
     load_mode_t mode;
     int64_t tasks, outstanding, size, batch, producers, consumers, prefetch;
     int64_t rate; /* of all producers together; 0: as fast as the window allows */
@@ -204,11 +205,12 @@ static void *produce(void *arg)
 {
     producer_t *self = arg;
     const options_t *options = &self->load->options;
-    self->client =
-        reeve_client_new(&(reeve_client_options_t){.broker = options->broker,
-                                                   .name = "reeve-load",
-                                                   .window = (size_t)options->outstanding,
-                                                   .batch = (size_t)options->batch});
+    self->client = reeve_client_new(
+        &(reeve_client_options_t){.broker = options->broker,
+                                  .name = "reeve-load",
+                                  .window = (size_t)options->outstanding,
+                                  .batch = (size_t)options->batch,
+                                  .request_timeout_ms = options->connect_timeout_ms});
     if (self->client == NULL)
         die(EX_USAGE, "--broker: not an endpoint");
     self->kwargs = mem_strdup(self->load->kwargs);
@@ -273,12 +275,18 @@ static void *consume(void *arg)
     consumer_t *self = arg;
     announce(self);
     bool waited = false, done = false;
+    int64_t connected_ms = clock_mono_ms(); /* when it was so last, or meant to be */
     while (!done) {
         consume_some(self);
-        if (!waited && reeve_worker_connected(self->worker)) {
+        bool connected = reeve_worker_connected(self->worker);
+        if (connected && !waited) {
             waited = true;
             pthread_barrier_wait(&self->load->announced);
         }
+        if (connected)
+            connected_ms = clock_mono_ms();
+        else if (clock_mono_ms() - connected_ms >= self->load->options.connect_timeout_ms)
+            die(EX_UNAVAILABLE, "%s", reeve_error_meaning(REEVE_ERR_UNREACHABLE));
         bool confirmed = self->settled > 0 && reeve_worker_unconfirmed(self->worker) == 0;
         done = waited && atomic_load(&self->load->taken) >= self->load->options.tasks &&
                (confirmed || self->settled == 0);
@@ -291,6 +299,21 @@ static void *consume(void *arg)
 }
 
 /* ---- a run ---------------------------------------------------------------------------------- */
+
+/*  Ends the program when there is no broker. */
+static void look_for_broker(const options_t *options)
+{
+    char *json;
+    reeve_error_t error;
+    reeve_client_t *client = reeve_client_new(&(reeve_client_options_t){
+        .broker = options->broker, .request_timeout_ms = options->connect_timeout_ms});
+    if (client == NULL)
+        die(EX_USAGE, "--broker: not an endpoint");
+    if (reeve_query(client, REEVE_QUERY_BROKER, NULL, NULL, 0, 0, &json, NULL, &error) != 0)
+        die(EX_UNAVAILABLE, "%s: %s", reeve_client_broker(client), reeve_error_meaning(error));
+    free(json);
+    reeve_client_destroy(&client);
+}
 
 static void start_producers(load_t *load, producer_t *producers)
 {
@@ -353,6 +376,7 @@ static void run(load_t *load, report_t *report)
     static producer_t producers[THREADS_MAX];
     static consumer_t consumers[THREADS_MAX];
     bool early = load->options.mode == MODE_END_TO_END, late = load->options.mode == MODE_DRAIN;
+    look_for_broker(&load->options);
     if (early)
         start_consumers(load, consumers);
     start_producers(load, producers);
@@ -433,6 +457,8 @@ static const char help[] =
     "Usage: reeve bench [OPTION]…\n"
     "Puts a running Reeve broker under load and prints tasks/s and confirm latency.\n\n"
     "  --broker ENDPOINT     default $REEVE_BROKER, else tcp://127.0.0.1:5555\n"
+    "  --connect-timeout DUR\n"
+    "                        how long to try while the broker is away (default 30s)\n"
     "  --mode MODE           end-to-end (default): submit to confirmed settlement;\n"
     "                        enqueue: submit to confirm; drain: consume what was enqueued before\n"
     "  --tasks N             default 200000\n"
@@ -450,6 +476,7 @@ static const char help[] =
 
 enum {
     FLAG_BROKER = 1,
+    FLAG_CONNECT_TIMEOUT,
     FLAG_MODE,
     FLAG_TASKS,
     FLAG_OUTSTANDING,
@@ -466,6 +493,7 @@ enum {
 
 static const struct option flags[] = {
     {"broker", required_argument, NULL, FLAG_BROKER},
+    {"connect-timeout", required_argument, NULL, FLAG_CONNECT_TIMEOUT},
     {"mode", required_argument, NULL, FLAG_MODE},
     {"tasks", required_argument, NULL, FLAG_TASKS},
     {"outstanding", required_argument, NULL, FLAG_OUTSTANDING},
@@ -508,6 +536,11 @@ static void take_flag(options_t *options, int flag)
     switch (flag) {
     case FLAG_BROKER:
         options->broker = optarg;
+        break;
+    case FLAG_CONNECT_TIMEOUT:
+        if (!parse_duration_ms(optarg, &options->connect_timeout_ms) ||
+            options->connect_timeout_ms == 0)
+            die(EX_USAGE, "--connect-timeout: \"%s\" is not a duration above 0", optarg);
         break;
     case FLAG_MODE:
         options->mode = mode_of(optarg);
@@ -562,7 +595,8 @@ static char *make_kwargs(size_t size)
 
 int main(int argc, char **argv)
 {
-    static load_t load = {.options = {.tasks = 200000,
+    static load_t load = {.options = {.connect_timeout_ms = 30000,
+                                      .tasks = 200000,
                                       .outstanding = 1000,
                                       .size = 256,
                                       .batch = 256,

@@ -1,6 +1,7 @@
 /*  reeve bench: runs reeve-bench, the load program (bench/reeve-load.c), in place of this one. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,8 @@ static char *beside(void)
 /*  Returns only when there is no such program: the options are its own to read. */
 static int run(cli_t *cli, int argc, char **argv)
 {
-    char broker_flag[] = "--broker", json_flag[] = "--json";
-    char **arguments = mem_zalloc((size_t)(argc + 4) * sizeof *arguments);
+    char broker_flag[] = "--broker", json_flag[] = "--json", timeout_flag[64];
+    char **arguments = mem_zalloc((size_t)(argc + 5) * sizeof *arguments);
     size_t count = 0;
     arguments[count++] = argv[0];
     if (cli->broker) {
@@ -38,6 +39,9 @@ static int run(cli_t *cli, int argc, char **argv)
     }
     if (cli->json)
         arguments[count++] = json_flag;
+    snprintf(timeout_flag, sizeof timeout_flag, "--connect-timeout=%" PRId64 "ms",
+             cli->connect_timeout_ms);
+    arguments[count++] = timeout_flag;
     for (int i = 1; i < argc; i++)
         arguments[count++] = argv[i];
     char *path = beside();

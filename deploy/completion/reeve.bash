@@ -89,7 +89,6 @@ _reeve() {
         ;;
     bench)
         options="--mode= --tasks= --outstanding= --batch= --size= --producers= --consumers= --prefetch= --rate= --ids="
-        common="--broker= --json --help"
         operands=
         ;;
     help) common= operands=$verbs ;;
