@@ -227,6 +227,18 @@ static void answer_document(reactor_t *self, request_kind_t kind, const inquiry_
     free(json);
 }
 
+static void ask_again(reactor_t *self, request_t *request)
+{
+    if (request->kind == REQUEST_EFFECT) {
+        to_store(self, &request->effect);
+        return;
+    }
+    inquiry_t *fresh = reactor_inquire(self, request->kind);
+    inquiry_t asked = *request->inquiry;
+    *request->inquiry = *fresh;
+    *fresh = asked;
+}
+
 static void count_batch(reactor_t *self, const batch_t *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
@@ -245,7 +257,9 @@ static void take_batch(reactor_t *self, batch_t *batch)
         id_filter_apply(self->ids, &batch->ids);
     for (size_t i = 0; i < batch->count; i++) {
         request_t *request = &batch->items[i];
-        if (request->kind == REQUEST_EFFECT)
+        if (request->put_off)
+            ask_again(self, request);
+        else if (request->kind == REQUEST_EFFECT)
             answer_effect(self, request);
         else if (request->inquiry->purpose == PURPOSE_TITANIC)
             titanic_biography(self, request->inquiry);

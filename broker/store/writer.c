@@ -10,8 +10,12 @@
 #include "common/limits.h"
 #include "common/mem.h"
 
-/*  Steps of housekeeping in one transaction: small, so that confirms do not wait for it. */
-enum { MAINTAIN_BUDGET = 256 };
+enum {
+    /* Steps of housekeeping in one transaction: small, so that confirms do not wait for it. */
+    MAINTAIN_BUDGET = 256,
+    /* Bodies and results that one transaction reads before questions are put off. */
+    READ_BYTES = 16 << 20,
+};
 
 struct writer {
     store_t *store;
@@ -28,6 +32,7 @@ struct writer {
     /* the writer thread's own */
     bool tidy;
     int64_t tidy_now_ms;
+    size_t read_bytes; /* in this transaction */
 };
 
 batch_t *batch_new(void)
@@ -119,7 +124,7 @@ static int carry_out_biography(writer_t *self, inquiry_t *inquiry)
     return ops->count_ahead(self->store, biography->task.record, inquiry->limit, &inquiry->ahead);
 }
 
-static int carry_out(writer_t *self, request_t *request)
+static int answer(writer_t *self, request_t *request)
 {
     inquiry_t *inquiry = request->inquiry;
     switch (request->kind) {
@@ -134,10 +139,50 @@ static int carry_out(writer_t *self, request_t *request)
     return STORE_OK;
 }
 
+static bool is_question(const request_t *request)
+{
+    effect_kind_t kind = request->effect.kind;
+    return request->kind != REQUEST_EFFECT || (kind != EFFECT_CHANGE && kind != EFFECT_SWEEP);
+}
+
+static size_t bytes_of_outcome(const outcome_t *outcome)
+{
+    return outcome ? outcome->spec.result.size + outcome->spec.traceback.size : 0;
+}
+
+static size_t bytes_of(const loaded_t *loaded)
+{
+    size_t body = loaded->record ? loaded->record->spec.body.size : 0;
+    return body + bytes_of_outcome(loaded->outcome);
+}
+
+static size_t bytes_read(const inquiry_t *inquiry)
+{
+    size_t size = bytes_of(&inquiry->biography.task);
+    for (size_t i = 0; i < inquiry->biography.attempt_count; i++)
+        size += bytes_of_outcome(inquiry->biography.attempts[i]);
+    for (size_t i = 0; i < inquiry->page.count; i++)
+        size += bytes_of(&inquiry->page.items[i]);
+    return size;
+}
+
+static int carry_out(writer_t *self, request_t *request)
+{
+    if (!is_question(request))
+        return carry_out_effect(self, request);
+    request->put_off = self->read_bytes >= READ_BYTES;
+    if (request->put_off)
+        return STORE_OK;
+    int rc = answer(self, request);
+    self->read_bytes += bytes_read(request->inquiry);
+    return rc;
+}
+
 /*  One transaction for all the batches in the list. */
 static int transact(writer_t *self, batch_t *batches)
 {
     const store_ops_t *ops = self->store->ops;
+    self->read_bytes = 0;
     if (ops->begin(self->store) != STORE_OK)
         return STORE_FAILED;
     for (batch_t *batch = batches; batch; batch = batch->next)

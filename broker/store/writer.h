@@ -38,6 +38,7 @@ typedef struct request {
     request_kind_t kind;
     uint32_t earlier; /* the request before this one about a task that has begun in this batch */
     bool skipped;     /* the task has begun and ended in this batch, and is not kept: not written */
+    bool put_off;     /* the transaction had read enough before: to be asked again */
     effect_t effect;  /* EFFECT; owned */
     inquiry_t
         *inquiry; /* owned; NULL where nothing is read; of an EFFECT it is made by the writer */

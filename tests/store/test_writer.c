@@ -21,6 +21,7 @@ typedef struct fake {
     sem_t began, permission, syncing, sync_permission;
     atomic_int transactions, finds, syncs;
     atomic_bool fails, sync_fails, holds_syncs;
+    size_t body_size; /* of what is found; 0: nothing */
 } fake_t;
 
 static int begin(store_t *store)
@@ -49,8 +50,14 @@ static int sync_log(store_t *store)
 
 static int find(store_t *store, slice_t id, page_t *out)
 {
-    (void)id, (void)out;
-    ((fake_t *)store)->finds++;
+    fake_t *fake = (fake_t *)store;
+    fake->finds++;
+    if (fake->body_size == 0)
+        return STORE_OK;
+    char *body = calloc(1, fake->body_size);
+    task_spec_t spec = {.id = id, .queue = slice_str("q"), .body = slice(body, fake->body_size)};
+    page_add(out)->record = record_new(&spec, 1, 1);
+    free(body);
     return STORE_OK;
 }
 
@@ -137,6 +144,24 @@ static void what_arrives_during_a_commit_is_one_transaction(void **state)
     assert_int_equal(world->fake.finds, 21);
 }
 
+static void what_would_be_too_much_to_read_at_once_is_put_off(void **state)
+{
+    world_t *world = *state;
+    world->fake.body_size = 8 << 20;
+    submit(world, 4);
+    sem_wait(&world->fake.began);
+    submit(world, 1);
+    for (int i = 0; i < 2; i++)
+        sem_post(&world->fake.permission);
+    for (int i = 0; i < 2; i++) {
+        batch_t *batch = next(world);
+        for (size_t k = 0; k < batch->count; k++)
+            assert_int_equal(batch->items[k].put_off, k >= 2);
+        batch_destroy(&batch);
+    }
+    assert_int_equal(world->fake.finds, 3);
+}
+
 static void after_a_failed_commit_nothing_is_confirmed_any_more(void **state)
 {
     world_t *world = *state;
@@ -212,6 +237,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_arrives_during_a_commit_is_one_transaction, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_would_be_too_much_to_read_at_once_is_put_off, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(after_a_failed_commit_nothing_is_confirmed_any_more, set_up,
                                         tear_down),
