@@ -1,5 +1,9 @@
 #include "client/outcome.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/document.h"
 #include "client/output.h"
 #include "common/json.h"
 #include "common/parse.h"
@@ -111,6 +115,24 @@ int outcome_print_result(const cli_t *cli, const reeve_event_t *event)
             putchar('\n');
     }
     return code_of(event);
+}
+
+bool outcome_exists(const cli_t *cli, const char *id, reeve_error_t *error)
+{
+    char *json;
+    *error = REEVE_ERR_OK;
+    if (reeve_query(cli->client, REEVE_QUERY_TASK, id, NULL, 0, 0, &json, NULL, error) != 0)
+        return false;
+    cJSON *document = document_parse(json);
+    const char *state = output_string(document, "state");
+    bool ended = false;
+    for (int end = REEVE_STATE_SUCCESS; end <= REEVE_STATE_EXPIRED; end++)
+        ended = ended || strcmp(state, reeve_state_name(end)) == 0;
+    if (!ended)
+        cli_say("%s: not ended yet: %s", id, state);
+    cJSON_Delete(document);
+    free(json);
+    return ended;
 }
 
 void outcome_print_partial(const cli_t *cli, const reeve_event_t *event)

@@ -13,6 +13,10 @@ int outcome_print_line(const cli_t *cli, const reeve_event_t *event);
     error and the traceback to stderr. With --json the line as above. */
 int outcome_print_result(const cli_t *cli, const reeve_event_t *event);
 
+/*  Asks whether the task has ended, and tells when it has not. False as well, with *error, when the broker
+    does not say; REEVE_ERR_OK otherwise. */
+bool outcome_exists(const cli_t *cli, const char *id, reeve_error_t *error);
+
 /*  A partial result, to stderr; nothing with --json. */
 void outcome_print_partial(const cli_t *cli, const reeve_event_t *event);
 

@@ -1,11 +1,6 @@
 /*  `reeve wait` and `reeve result`. */
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "client/outcome.h"
-#include "client/output.h"
 #include "client/verbs.h"
 #include "common/clock.h"
 
@@ -15,43 +10,83 @@ static int worse(int a, int b)
     return a > b ? a : b;
 }
 
-/*  Handles one event of a wait; the exit code it means. */
-static int on_event(const cli_t *cli, const reeve_event_t *event, bool result_only)
+/*  Tasks whose ends are to be told. */
+typedef struct watch {
+    cli_t *cli;
+    char **ids; /* as on the command line; NULL once told */
+    int count, left;
+    bool result_only;
+    int code; /* of the exit, as far as things went */
+} watch_t;
+
+static void told(watch_t *self, char **id, int code)
 {
-    if (event->kind == REEVE_EVENT_REFUSED)
-        return cli_fail(event->id, event->error, event->error_text);
-    if (event->partial) {
-        outcome_print_partial(cli, event);
-        return EX_OK;
-    }
-    return result_only ? outcome_print_result(cli, event) : outcome_print_line(cli, event);
+    self->code = worse(self->code, code);
+    self->left--;
+    *id = NULL;
 }
 
-/*  Tells events until nothing is waited for or `timeout_ms` (< 0: for ever) has passed. */
-static int follow(cli_t *cli, int64_t timeout_ms, bool result_only)
+static void ask_for(watch_t *self, char **id)
 {
-    int code = EX_OK;
+    reeve_error_t error;
+    if (reeve_wait(self->cli->client, *id, id, &error) != 0)
+        told(self, id, cli_fail(*id, error, NULL));
+}
+
+static void on_event(watch_t *self, const reeve_event_t *event)
+{
+    char **id = event->user;
+    if (*id == NULL)
+        return; /* it ended after it was told that it had not */
+    if (event->kind == REEVE_EVENT_REFUSED)
+        told(self, id, cli_fail(event->id, event->error, event->error_text));
+    else if (event->partial)
+        outcome_print_partial(self->cli, event);
+    else if (self->result_only)
+        told(self, id, outcome_print_result(self->cli, event));
+    else
+        told(self, id, outcome_print_line(self->cli, event));
+}
+
+/*  Tells what has not ended. Of what has, the outcome is under way, and of what is unknown the refusal.
+    False when the broker does not say. */
+static bool tell_open(watch_t *self)
+{
+    for (int i = 0; i < self->count; i++) {
+        reeve_error_t error = REEVE_ERR_OK;
+        if (self->ids[i] == NULL || outcome_exists(self->cli, self->ids[i], &error) ||
+            error == REEVE_ERR_UNKNOWN_TASK)
+            continue;
+        if (error != REEVE_ERR_OK) {
+            self->code = worse(self->code, cli_call_failed(self->cli, self->ids[i], error));
+            return false;
+        }
+        told(self, &self->ids[i], EX_TEMPFAIL);
+    }
+    return true;
+}
+
+/*  Tells what comes until all is told or `timeout_ms` (< 0: for ever) has passed. Returns the exit code. */
+static int follow(watch_t *self, int64_t timeout_ms)
+{
     int64_t until_ms = clock_deadline_ms(timeout_ms);
-    while (reeve_client_waiting(cli->client) > 0) {
+    while (self->left > 0) {
         reeve_event_t event;
         reeve_error_t error;
         int64_t left_ms = until_ms - clock_mono_ms();
         if (left_ms <= 0) {
-            cli_say("not ended yet: %zu of the tasks", reeve_client_waiting(cli->client));
-            return worse(code, EX_TEMPFAIL);
+            if (!tell_open(self))
+                break;
+            until_ms = INT64_MAX;
+            continue;
         }
-        int rc = reeve_client_poll(cli->client, left_ms, &event, &error);
+        int rc = reeve_client_poll(self->cli->client, left_ms, &event, &error);
         if (rc < 0)
-            return worse(code, cli_call_failed(cli, NULL, error));
+            return worse(self->code, cli_call_failed(self->cli, NULL, error));
         if (rc > 0)
-            code = worse(code, on_event(cli, &event, result_only));
+            on_event(self, &event);
     }
-    /* What came with the last outcomes in one message is still to be told. */
-    reeve_event_t event;
-    reeve_error_t error;
-    while (reeve_client_poll(cli->client, 0, &event, &error) > 0)
-        code = worse(code, on_event(cli, &event, result_only));
-    return code;
+    return self->code;
 }
 
 static int run_wait(cli_t *cli, int argc, char **argv)
@@ -65,13 +100,11 @@ static int run_wait(cli_t *cli, int argc, char **argv)
     if (optind == argc)
         cli_usage(cli, "ID is missing");
     cli_connect(cli);
-    int code = EX_OK;
-    for (int i = optind; i < argc; i++) {
-        reeve_error_t error;
-        if (reeve_wait(cli->client, argv[i], NULL, &error) != 0)
-            code = worse(code, cli_fail(argv[i], error, NULL));
-    }
-    return worse(code, follow(cli, timeout_ms, false));
+    int count = argc - optind;
+    watch_t watch = {.cli = cli, .ids = argv + optind, .count = count, .left = count};
+    for (int i = 0; i < count; i++)
+        ask_for(&watch, &watch.ids[i]);
+    return follow(&watch, timeout_ms);
 }
 
 const verb_t verb_wait = {
@@ -82,33 +115,9 @@ const verb_t verb_wait = {
             "reason.\nPartial results go to standard error as they come.\n\n"
             "Exits with 0 when all succeeded, 1 when one ended otherwise, 2 when one is unknown,\n"
             "75 when not all had ended in time.\n\n"
-            "  --timeout DUR          how long to wait (default: for ever)",
+            "  --timeout DUR          how long to wait (default: for ever); 0s: only look",
     .run = run_wait,
 };
-
-/*  The state in a task's document; prints why there is none. */
-static bool ask_state(cli_t *cli, const char *id, bool *ended, int *code)
-{
-    char *json;
-    reeve_error_t error;
-    if (reeve_query(cli->client, REEVE_QUERY_TASK, id, NULL, 0, 0, &json, NULL, &error) != 0) {
-        *code = cli_call_failed(cli, id, error);
-        return false;
-    }
-    cJSON *document = cJSON_Parse(json);
-    free(json);
-    static const reeve_state_t ends[] = {REEVE_STATE_SUCCESS, REEVE_STATE_FAILED,
-                                         REEVE_STATE_CANCELLED, REEVE_STATE_EXPIRED};
-    const char *state = output_string(document, "state");
-    *ended = document == NULL; /* cJSON refuses numbers of over 63 digits: ask for the outcome */
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
-        if (strcmp(state, reeve_state_name(ends[i])) == 0)
-            *ended = true;
-    if (!*ended)
-        cli_say("%s: not ended yet: %s", id, state);
-    cJSON_Delete(document);
-    return true;
-}
 
 /*  The document tells whether the task has ended; its result is then taken from an OUTCOME, which
    has its very bytes. */
@@ -117,17 +126,13 @@ static int run_result(cli_t *cli, int argc, char **argv)
     static const struct option options[] = {CLI_COMMON_OPTIONS, {0}};
     cli_next_option(cli, argc, argv, options);
     const char *id = cli_one_operand(cli, argc, argv, "ID");
-    int code = EX_OK;
-    bool ended;
     reeve_error_t error;
     cli_connect(cli);
-    if (!ask_state(cli, id, &ended, &code))
-        return code;
-    if (!ended)
-        return EX_TEMPFAIL;
-    if (reeve_wait(cli->client, id, NULL, &error) != 0)
-        return cli_fail(id, error, NULL);
-    return follow(cli, cli->connect_timeout_ms, true);
+    if (!outcome_exists(cli, id, &error))
+        return error != REEVE_ERR_OK ? cli_call_failed(cli, id, error) : EX_TEMPFAIL;
+    watch_t watch = {.cli = cli, .ids = argv + optind, .count = 1, .left = 1, .result_only = true};
+    ask_for(&watch, watch.ids);
+    return follow(&watch, -1);
 }
 
 const verb_t verb_result = {

@@ -261,6 +261,21 @@ class Ends(CliTest):
         waiting = self.submit(self.endpoint, "job", "--queue", "nobody")
         self.run_reeve("wait", "--timeout", "100ms", waiting, status=EX_TEMPFAIL)
 
+    def test_no_time_is_enough_for_what_has_ended(self):
+        self.worker(self.endpoint, "default", *BY_NAME)
+        good = self.submit(self.endpoint, "echo 1")
+        self.wait_for_end(self.endpoint, good)
+        self.assertIn("success", self.run_reeve("wait", "--timeout", "0s", good).stdout)
+        waiting = self.submit(self.endpoint, "job", "--queue", "nobody")
+        done = self.run_reeve(
+            *("wait", "--timeout", "0s", waiting, good, "unheard-of"), status=EX_TEMPFAIL
+        )
+        self.assertEqual([line.split()[0] for line in done.stdout.splitlines()], [good])
+        told = sorted(done.stderr.splitlines())
+        self.assertEqual(len(told), 2, told)
+        self.assertEqual(told[0], f"reeve: {waiting}: not ended yet: queued")
+        self.assertIn("unheard-of: ", told[1])
+
     def test_result_is_the_bytes_or_the_failure(self):
         self.worker(self.endpoint, "default", *BY_NAME)
         good = self.submit(self.endpoint, "printf '{\"a\":   1}'")
