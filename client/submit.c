@@ -196,15 +196,20 @@ static int tell_unreachable(const cli_t *cli, const order_t *order, reeve_error_
 /*  Sees the submission through to its confirm and, with --wait, to its outcome. */
 static int follow(cli_t *cli, order_t *order)
 {
-    int64_t retry_until_ms = clock_mono_ms() + cli->connect_timeout_ms;
-    int64_t until_ms = clock_deadline_ms(order->wait_timeout_ms);
+    int64_t retry_until_ms = clock_deadline_ms(cli->connect_timeout_ms);
+    int64_t wait_until_ms = clock_deadline_ms(order->wait_timeout_ms);
     for (;;) {
         reeve_event_t event;
         reeve_error_t error;
-        int64_t left_ms = until_ms - clock_mono_ms();
+        bool longer = order->confirmed || wait_until_ms > retry_until_ms;
+        int64_t left_ms = (longer ? wait_until_ms : retry_until_ms) - clock_mono_ms();
+        if (left_ms <= 0 && !order->confirmed)
+            return tell_unreachable(cli, order, REEVE_ERR_TIMED_OUT);
         if (left_ms <= 0) {
-            cli_say("%s: not ended yet", order->id);
-            return EX_TEMPFAIL;
+            if (!outcome_exists(cli, order->id, &error))
+                return error != REEVE_ERR_OK ? tell_unreachable(cli, order, error) : EX_TEMPFAIL;
+            wait_until_ms = INT64_MAX; /* it is under way */
+            continue;
         }
         int rc = reeve_client_poll(cli->client, left_ms, &event, &error);
         if (rc < 0)

@@ -275,6 +275,8 @@ class Ends(CliTest):
         self.assertEqual(len(told), 2, told)
         self.assertEqual(told[0], f"reeve: {waiting}: not ended yet: queued")
         self.assertIn("unheard-of: ", told[1])
+        again = ("submit", "echo 1", "--id", good, "--wait", "--wait-timeout", "0s")
+        self.assertEqual(self.run_reeve(*again).stdout, "1\n")
 
     def test_result_is_the_bytes_or_the_failure(self):
         self.worker(self.endpoint, "default", *BY_NAME)
@@ -369,6 +371,15 @@ class Away(CliTest):
             done = run(REEVE, "--broker", nobody, "--connect-timeout", "100ms", *verb)
             self.assertEqual((done.returncode, done.stdout), (EX_UNAVAILABLE, ""), done.stderr)
             self.assertIn("(unreachable)", done.stderr)
+
+    def test_the_end_of_the_waiting_is_none_of_a_submission_that_was_not_made(self):
+        nobody = f"ipc://{self.home}/nobody"
+        done = run(
+            *(REEVE, "--broker", nobody, "--connect-timeout", "100ms"),
+            *("submit", "job", "--id", "a", "--wait", "--wait-timeout", "1ms"),
+        )
+        self.assertEqual((done.returncode, done.stdout), (EX_UNAVAILABLE, ""), done.stderr)
+        self.assertIn("a: not confirmed", done.stderr)
 
     def test_the_variable_names_the_broker_and_the_option_is_over_it(self):
         env = {"REEVE_BROKER": self.endpoint}
