@@ -398,8 +398,8 @@ static int begin(store_t *store)
     return sqlite_run(self_of(store), ST_BEGIN);
 }
 
-/*  Makes the files as short as their contents. Somebody who reads the database may keep that from
-    happening now; then a later checkpoint does it. */
+/*  Makes the files as short as their contents. Where somebody reads the database, as a backup does, it is not
+    waited for: the next housekeeping asks again. */
 static int truncate_files(sqlite_store_t *self)
 {
     int rc = SQLITE_OK;
@@ -408,7 +408,10 @@ static int truncate_files(sqlite_store_t *self)
     if (rc != SQLITE_OK)
         return sqlite_fail_with(self, "checkpoint", rc);
     self->checkpoint_due = false;
+    sqlite3_busy_timeout(self->db, 0);
     rc = sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(self->db, BUSY_MS);
+    self->giving_back = rc == SQLITE_BUSY;
     return rc == SQLITE_OK || rc == SQLITE_BUSY ? STORE_OK : sqlite_fail(self, "checkpoint");
 }
 

@@ -12,6 +12,9 @@
 #include "broker/store/sqlite_checkpoint.h"
 #include "broker/store/sqlite_lease.h"
 
+/*  How long a write waits for another program that holds the lock, such as an administrator's. */
+enum { BUSY_MS = 30 * 1000 };
+
 /*  What sqlite_read.c makes a record of. */
 #define RECORD_COLUMNS                                                                             \
     "task.id, queue_id, name, origin, priority, created_ms, run_at_ms, expires_ms, timeout_ms, "   \
@@ -120,9 +123,10 @@ typedef struct sqlite_store {
     uint64_t first_put_seq; /* the lowest in ready_put */
     leases_t *leases;
     id_index_t *ids;
-    size_t added; /* tasks in this transaction */
-    bool moved;   /* see sqlite_store_is_moved */
-    bool giving_back, checkpoint_due;
+    size_t added;                 /* tasks in this transaction */
+    bool moved;                   /* see sqlite_store_is_moved */
+    bool giving_back;             /* until the files are shorter */
+    bool checkpoint_due;          /* for that */
     checkpointer_t *checkpointer; /* NULL: checkpoints are made within commits */
     int wal_pages;                /* after the last commit */
     atomic_uint_fast64_t commits; /* that wrote something */

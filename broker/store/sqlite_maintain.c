@@ -113,10 +113,11 @@ static int give_back(sqlite_store_t *self, bool *more)
         return STORE_FAILED;
     int64_t free_pages = sqlite3_column_int64(st, 0);
     sqlite_done(self, ST_COUNT_FREE);
-    self->checkpoint_due = self->giving_back && free_pages <= FREE_PAGES_KEPT;
-    self->giving_back = free_pages > FREE_PAGES_KEPT;
-    if (!self->giving_back)
+    if (free_pages <= FREE_PAGES_KEPT) {
+        self->checkpoint_due = self->giving_back;
         return STORE_OK;
+    }
+    self->giving_back = true;
     *more = true;
     while ((row = sqlite_row(self, ST_GIVE_BACK)) == 1) /* a row for each page */
         ;

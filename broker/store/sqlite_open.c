@@ -16,8 +16,6 @@
 
 /*  "Reev": tells our databases from others' (PRAGMA application_id). */
 enum { APPLICATION_ID = 0x52656576 };
-/*  How long a write waits for another program that holds the lock, such as an administrator's. */
-enum { BUSY_MS = 30 * 1000 };
 enum { WAL_BYTES = 64 << 20, CACHE_KIB = 16 << 10 };
 
 static int execute(sqlite_store_t *self, const char *text)

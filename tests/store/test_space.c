@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "broker/store/sqlite.h"
 
@@ -110,38 +111,85 @@ static reeve_state_t state_of(world_t *w, size_t i)
     return state;
 }
 
-static off_t file_size(const world_t *w)
+static off_t file_size(const char *path)
 {
     struct stat about;
-    assert_int_equal(stat(w->path, &about), 0);
+    assert_int_equal(stat(path, &about), 0);
     return about.st_size;
+}
+
+static void end_all(world_t *w)
+{
+    move_all(w, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED);
+    move_all(w, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING);
+    move_all(w, REEVE_STATE_PROCESSING, REEVE_STATE_SUCCESS);
 }
 
 static void what_has_ended_goes_and_its_space_is_given_back(void **state)
 {
     world_t *w = *state;
-    move_all(w, REEVE_STATE_UNKNOWN, REEVE_STATE_QUEUED);
-    move_all(w, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING);
-    move_all(w, REEVE_STATE_PROCESSING, REEVE_STATE_SUCCESS);
+    end_all(w);
     maintain(w, END_MS - 1000);
     assert_int_equal(state_of(w, 0), REEVE_STATE_SUCCESS);
-    off_t full = file_size(w);
+    off_t full = file_size(w->path);
 
     maintain(w, END_MS + 1000);
     for (size_t i = 0; i < TASKS; i++)
         assert_int_equal(state_of(w, i), waits(i)     ? REEVE_STATE_QUEUED
                                          : is_dead(i) ? REEVE_STATE_FAILED
                                                       : REEVE_STATE_UNKNOWN);
-    off_t left = file_size(w);
+    off_t left = file_size(w->path);
     if (left > full / 2)
         fail_msg("%lld bytes before, %lld after", (long long)full, (long long)left);
 }
 
+/*  SQLite sleeps while it waits for another connection's lock. */
+static int slept;
+
+static int note_sleep(sqlite3_vfs *vfs, int microseconds)
+{
+    (void)vfs;
+    slept++;
+    return microseconds;
+}
+
+static void register_sleepless_vfs(void)
+{
+    static sqlite3_vfs sleepless;
+    sleepless = *sqlite3_vfs_find(NULL);
+    sleepless.zName = "sleepless";
+    sleepless.xSleep = note_sleep;
+    sqlite3_vfs_register(&sleepless, 1);
+}
+
+static void a_reader_puts_off_that_space_is_given_back_and_stops_no_commit(void **state)
+{
+    world_t *w = *state;
+    sqlite3 *reader;
+    char wal[sizeof w->path + 4];
+    snprintf(wal, sizeof wal, "%s-wal", w->path);
+    end_all(w);
+    off_t full = file_size(w->path);
+    assert_int_equal(sqlite3_open(w->path, &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT * FROM queue", NULL, NULL, NULL),
+                     SQLITE_OK);
+    maintain(w, END_MS + 1000);
+    assert_int_equal(slept, 0);
+    assert_in_range(file_size(w->path), full, INT64_MAX);
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    maintain(w, END_MS + 1000);
+    assert_in_range(file_size(w->path), 0, full / 2);
+    assert_int_equal(file_size(wal), 0);
+}
+
 int main(void)
 {
+    register_sleepless_vfs();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_has_ended_goes_and_its_space_is_given_back, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_reader_puts_off_that_space_is_given_back_and_stops_no_commit, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
