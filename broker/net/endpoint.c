@@ -36,13 +36,21 @@ static const char *taken(const char *path)
     return is_stale(path) ? NULL : strerror(errno);
 }
 
+static const char *why_unbound(int problem)
+{
+    return problem == ENODEV ? "it is no address or interface of this machine"
+                             : zmq_strerror(problem);
+}
+
 bool endpoint_bind(void *socket, const char *endpoint, char *problem, size_t size)
 {
     const char *why = NULL;
+    int ipv6 = strchr(endpoint, '[') != NULL; /* with it, IPv4 addresses are shown as mapped ones */
+    zmq_setsockopt(socket, ZMQ_IPV6, &ipv6, sizeof ipv6);
     if (strncmp(endpoint, ipc, strlen(ipc)) == 0)
         why = taken(endpoint + strlen(ipc));
     if (why == NULL && zmq_bind(socket, endpoint) != 0)
-        why = zmq_strerror(errno);
+        why = why_unbound(errno);
     if (why)
         snprintf(problem, size, "cannot bind %s: %s", endpoint, why);
     return why == NULL;

@@ -3,6 +3,7 @@
 import signal
 import socket
 import sqlite3
+import unittest
 
 import mdp_harness as harness
 from mdp_harness import Program
@@ -23,6 +24,14 @@ from reeve_peer import QUEUE_FULL, ReevePeer
 
 DISK_LOW = 17
 JOB = {"queue": "q", "task_name": "job", "body": '{"args":[],"kwargs":{}}'}
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def refusal_of_a_task(endpoint):
@@ -263,6 +272,12 @@ class Start(ProgramTest):
             EX_UNAVAILABLE, bind, "No such file", event="cannot_bind", bind=bind
         )
 
+    def test_a_host_name_is_no_address(self):
+        bind = "tcp://localhost:*"
+        self.assert_refused(
+            *(EX_UNAVAILABLE, bind, "no address or interface"), event="cannot_bind", bind=bind
+        )
+
     def test_a_file_at_an_ipc_path_that_is_no_socket_is_left_alone(self):
         path = self.file("precious", "buy milk\n")
         bind = f"ipc://{path}"
@@ -334,6 +349,34 @@ class Start(ProgramTest):
             self.assert_refused(EX_CANTCREAT, db, event="store_cannot_open", db=db)
 
 
+class Endpoints(ProgramTest):
+    def endpoint(self, bind):
+        """Where a broker listens that is told to bind this, and another with an IPv6 one before it."""
+        flags = ["--bind", "tcp://[::1]:*", "--bind", bind] if has_ipv6() else ["--bind", bind]
+        flags += ["--db", self.file("reeve.db"), "--http", "off", "--log-format", "json"]
+        program = Program(BROKER, *flags, env=environment())
+        self.addCleanup(program.stop)
+        program.log.wait("ready")
+        return [line["endpoint"] for line in program.log.lines if line["event"] == "listening"][-1]
+
+    @unittest.skipUnless(has_ipv6(), "no IPv6 loopback here")
+    def test_ipv6_in_brackets(self):
+        endpoint = self.endpoint("tcp://[::1]:*")
+        self.assertRegex(endpoint, r"^tcp://\[::1\]:\d+$")
+        self.submit(endpoint, "job")
+
+    def test_ipv4_stays_ipv4(self):
+        endpoint = self.endpoint("tcp://*:*")
+        self.assertRegex(endpoint, r"^tcp://0\.0\.0\.0:\d+$")
+        endpoint = endpoint.replace("0.0.0.0", "127.0.0.1")
+        with ReevePeer(endpoint) as peer:
+            peer.hello()
+            peer.ready("w", "q")
+            self.submit(endpoint, "job", "--queue", "q")
+            peer.delivery()
+            self.assertEqual(self.reeve_json(endpoint, "workers")[0]["address"], "127.0.0.1")
+
+
 class Stop(ProgramTest):
     def test_workers_are_told(self):
         broker = self.broker()
@@ -383,13 +426,8 @@ class Health(ProgramTest):
         broker = self.broker({"http": "off"})
         self.assertIsNone(broker.log.find("serving_http"))
 
+    @unittest.skipUnless(has_ipv6(), "no IPv6 loopback here")
     def test_ipv6_in_brackets(self):
-        if not socket.has_ipv6:
-            self.skipTest("no IPv6 here")
-        try:
-            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-        except OSError:
-            self.skipTest("no IPv6 loopback here")
         broker = self.broker({"http": "[::1]:0"})
         url = f"http://[::1]:{broker.wait('serving_http')['port']}"
         self.assertEqual(get(f"{url}/livez"), (200, "ok"))
