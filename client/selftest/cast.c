@@ -171,18 +171,16 @@ void cast_init(cast_t *self, const cast_options_t *options)
 
 /* ---- starting and ending -------------------------------------------------------------------- */
 
-/*  The child's side of fork: calls that are safe between fork and exec only. */
-__attribute__((noreturn)) static void become(const actor_t *actor, int log)
+/*  The child's side of fork, with SIGTERM blocked: calls that are safe between fork and exec only. */
+__attribute__((noreturn)) static void become(const actor_t *actor, int log, const sigset_t *mask)
 {
-    sigset_t blocked;
     setpgid(0, 0); /* the terminal's signals are for the director */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* SIGTERM has to wait until the process can catch it; reeve-worker does not expect that. */
-    sigemptyset(&blocked);
-    if (actor->role != ROLE_COMMAND)
-        sigaddset(&blocked, SIGTERM);
-    sigprocmask(SIG_SETMASK, &blocked, NULL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    /* SIGTERM has to wait until the process can catch it; reeve-worker does not expect that. */
+    if (actor->role == ROLE_COMMAND)
+        sigprocmask(SIG_SETMASK, mask, NULL);
     if (log >= 0) {
         dup2(log, STDOUT_FILENO);
         dup2(log, STDERR_FILENO);
@@ -196,9 +194,14 @@ static void start(cast_t *self, actor_t *actor)
     char path[PATH_MAX + 64];
     snprintf(path, sizeof path, "%s/%s.log", self->directory, actor->name);
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    sigset_t blocked, mask;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, &mask); /* until exec our own handler would swallow it */
     pid_t pid = fork();
     if (pid == 0)
-        become(actor, log);
+        become(actor, log, &mask);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
     if (pid > 0) {
         actor->pid = pid;
         actor->draining = actor->killed = actor->stopped = false;
