@@ -24,6 +24,7 @@ effect_t *outbox_add(outbox_t *self, uint64_t after, effect_kind_t kind)
     memset(&held->effect, 0, sizeof held->effect);
     held->after = after;
     held->effect.kind = kind;
+    self->revocations += kind == EFFECT_REVOKE;
     return &held->effect;
 }
 
@@ -36,17 +37,20 @@ static void drop(outbox_t *self, effect_kind_t kind, peer_t peer, const held_t *
         effect_t *effect = &from->effect;
         if (effect->kind == kind && effect->peer == peer &&
             (held == NULL ||
-             (effect->revoke.seq == held->seq && effect->revoke.attempt == held->attempt)))
+             (effect->revoke.seq == held->seq && effect->revoke.attempt == held->attempt))) {
+            self->revocations -= kind == EFFECT_REVOKE;
             effect_fini(effect);
-        else
-            self->ring[(self->head + kept++) & (self->capacity - 1)] = *from;
+            continue;
+        }
+        self->ring[(self->head + kept++) & (self->capacity - 1)] = *from;
     }
     self->count = kept;
 }
 
 void outbox_drop_revoke(outbox_t *self, peer_t peer, const held_t *held)
 {
-    drop(self, EFFECT_REVOKE, peer, held);
+    if (self->revocations > 0)
+        drop(self, EFFECT_REVOKE, peer, held);
 }
 
 void outbox_drop_deliveries(outbox_t *self, peer_t peer)
@@ -59,6 +63,7 @@ void outbox_release(outbox_t *self, uint64_t durable, effects_t *out)
     while (self->count > 0 && self->ring[self->head].after <= durable) {
         effect_t *effect = &self->ring[self->head].effect;
         *effects_add(out, effect->kind) = *effect;
+        self->revocations -= effect->kind == EFFECT_REVOKE;
         self->head = (self->head + 1) & (self->capacity - 1);
         self->count--;
     }

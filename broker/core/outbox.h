@@ -18,6 +18,7 @@ typedef struct held_effect {
 typedef struct outbox {
     held_effect_t *ring;
     size_t head, count, capacity; /* capacity is a power of two */
+    size_t revocations;           /* of the count: few, so that dropping one is rarely a walk */
 } outbox_t;
 
 /*  A new effect to fill in, held until change `after` is durable. Valid until the next call. */
