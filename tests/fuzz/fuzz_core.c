@@ -95,7 +95,8 @@ static bool put_in_bag(bag_t *bag, const world_t *world, const delivery_t *deliv
     return true;
 }
 
-/*  Connections break; the workers go on with what they have. */
+/*  Connections break, of one worker or of all, as the broker dies; they go on with what they have, whose
+    tokens may have died with it. */
 static void pack_bags(scene_t *self, size_t only)
 {
     for (size_t i = 0; i < WORKERS; i++)
@@ -104,6 +105,8 @@ static void pack_bags(scene_t *self, size_t only)
     for (size_t i = 0; i < self->world->delivery_count; i++) {
         const delivery_t *delivery = &self->world->deliveries[i];
         size_t worker = worker_of(self->world, delivery->peer);
+        if (only == WORKERS && delivery->ephemeral)
+            continue;
         if (worker < WORKERS && kinds[worker] == PEER_REEVE && (only == WORKERS || only == worker))
             put_in_bag(&self->bags[worker], self->world, delivery);
     }

@@ -79,6 +79,21 @@ void world_let_go(world_t *self, peer_t peer, uint64_t seq, uint32_t attempt)
     }
 }
 
+/*  Of all deliveries those stay that are not the peer's (0: nobody's), and whose tokens live if they must. */
+static void keep_deliveries(world_t *self, peer_t but, bool ephemeral)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->delivery_count; i++)
+        if (self->deliveries[i].peer != but && (ephemeral || !self->deliveries[i].ephemeral))
+            self->deliveries[kept++] = self->deliveries[i];
+    self->delivery_count = kept;
+}
+
+void audit_begins_anew(world_t *self, peer_t peer)
+{
+    keep_deliveries(self, peer, true);
+}
+
 /*  An id is admitted once as long as its task is known. */
 static fact_t *admit(world_t *self, const record_t *record)
 {
@@ -170,8 +185,9 @@ static void check_delivery(world_t *self, const effect_t *effect)
     connection_t *connection = &self->connections[effect->peer - 1];
     self->deliveries =
         mem_realloc(self->deliveries, (self->delivery_count + 1) * sizeof *self->deliveries);
-    self->deliveries[self->delivery_count++] = (delivery_t){
-        effect->peer, effect->deliver.record->seq, effect->deliver.attempt, self->now_ms};
+    self->deliveries[self->delivery_count++] =
+        (delivery_t){effect->peer, effect->deliver.record->seq, effect->deliver.attempt,
+                     self->now_ms, effect->deliver.ephemeral};
     if (!connection->gone && world_holding(self, effect->peer) > connection->credit)
         fail_msg("%s holds %zu tasks with a credit of %u", connection->name,
                  world_holding(self, effect->peer), connection->credit);
@@ -300,6 +316,7 @@ static void forget(world_t *self, fact_t *fact)
 /*  The facts go back to what the store has. */
 void audit_crash(world_t *self)
 {
+    keep_deliveries(self, 0, false); /* tokens of the others end with the broker */
     fact_t *fact, *next;
     HASH_ITER (by_seq, self->by_seq, fact, next) {
         page_t page = {0};

@@ -147,8 +147,8 @@ static void believe(world_t *self, peer_t peer, const held_t *held, size_t count
         world_let_go(self, peer, held[i].seq, held[i].attempt);
         self->deliveries =
             mem_realloc(self->deliveries, (self->delivery_count + 1) * sizeof *self->deliveries);
-        self->deliveries[self->delivery_count++] =
-            (delivery_t){peer, held[i].seq, held[i].attempt, self->now_ms - held[i].running_ms};
+        self->deliveries[self->delivery_count++] = (delivery_t){
+            peer, held[i].seq, held[i].attempt, self->now_ms - held[i].running_ms, false};
     }
 }
 
@@ -164,6 +164,8 @@ void world_ready_as(world_t *self, const char *peer, world_worker_t worker)
     for (size_t i = 0; i < worker.held_count; i++)
         held[i].timeout_ms = worker.held_timeout_ms;
     believe(self, handle, held, worker.held_count);
+    if (worker.kind != PEER_REEVE && !core_is_worker(self->core, handle))
+        audit_begins_anew(self, handle);
     if (world_holding(self, handle) > connection->credit)
         connection->credit = (uint32_t)world_holding(self, handle);
     event_t event = {.kind = EVENT_READY,

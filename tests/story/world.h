@@ -33,6 +33,7 @@ typedef struct delivery {
     uint64_t seq;
     uint32_t attempt;
     int64_t since_ms;
+    bool ephemeral;
 } delivery_t;
 
 typedef struct world {
@@ -182,6 +183,8 @@ void audit_message(world_t *self, const effect_t *effect);
 void audit_rest(world_t *self);
 /*  What was never committed never happened. */
 void audit_crash(world_t *self);
+/*  A Majordomo worker that registers holds nothing. */
+void audit_begins_anew(world_t *self, peer_t peer);
 void audit_free(world_t *self);
 bool audit_knows(const world_t *self, slice_t id);
 void story_tell(world_t *self, const effect_t *effect);
