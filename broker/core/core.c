@@ -89,8 +89,10 @@ void core_restore_queue(core_t *self, const stored_queue_t *restored)
 void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms)
 {
     task_t *task = task_from_loaded(self, loaded);
-    if (task == NULL)
+    if (task == NULL) {
+        loaded_fini(loaded);
         return;
+    }
     task->holder_name = loaded->worker;
     loaded->worker = NULL;
     task->started_wall_ms = loaded->at_ms;

@@ -52,7 +52,7 @@ static bool take_turn(core_t *core, queue_t *queue)
 
 void dispatch_run(core_t *core)
 {
-    while (core->runnable) {
+    while (core->runnable && !core->draining) {
         queue_t *queue = core->runnable;
         DL_DELETE2(core->runnable, queue, run_prev, run_next);
         queue->runnable = false;

@@ -202,6 +202,11 @@ static worker_t *worker_new(core_t *core, const event_t *event)
 void worker_ready(core_t *core, const event_t *event)
 {
     worker_t *worker = worker_find(core, event->peer);
+    if (worker &&
+        !is_same(worker->name, worker->instance, event->ready.name, event->ready.instance)) {
+        worker_remove(core, worker, DEPARTURE_GONE); /* another process has its routing id */
+        worker = NULL;
+    }
     if (worker == NULL) {
         /* The same worker on a new connection: the old one is over, its leases may move. */
         worker_t *earlier = event->ready.kind == PEER_REEVE ? find_earlier(core, event) : NULL;

@@ -253,6 +253,23 @@ static void a_draining_broker_takes_back_what_is_ahead(void **state)
     world_destroy(&w);
 }
 
+static void a_draining_broker_gives_nothing_out_that_a_commit_made_room_for(void **state)
+{
+    (void)state;
+    world_t *w = world_with_a_fast((world_worker_t){0}, 10000); /* one ahead */
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    w->held = true;
+    world_submit(w, "client", (world_task_t){.id = "b"});
+    world_submit(w, "client", (world_task_t){.id = "c"});
+    world_ack(w, "fast", "a", 1);
+    world_commit(w);
+    world_drain(w);
+    world_rest(w);
+    assert_string_equal(world_state(w, "b"), "processing");
+    assert_string_equal(world_state(w, "c"), "queued");
+    world_destroy(&w);
+}
+
 /*  What was ahead when the broker was killed is on record as leased; its worker comes back without it. */
 static void a_killed_broker_gives_out_again_what_was_ahead(void **state)
 {
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(less_room_takes_back_and_more_room_sends_what_is_ahead),
         cmocka_unit_test(a_worker_that_registers_anew_is_leased_nothing_ahead),
         cmocka_unit_test(a_draining_broker_takes_back_what_is_ahead),
+        cmocka_unit_test(a_draining_broker_gives_nothing_out_that_a_commit_made_room_for),
         cmocka_unit_test(a_killed_broker_gives_out_again_what_was_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,24 @@ static void two_processes_of_one_name_work_side_by_side(void **state)
     world_destroy(&w);
 }
 
+static void a_process_that_takes_over_a_routing_id_is_not_the_one_before(void **state)
+{
+    (void)state;
+    world_t *w = world_new();
+    world_ready_as(w, "w1",
+                   (world_worker_t){.name = "w", .instance = 1, .queues = "q", .prefetch = 1});
+    world_submit(w, "client", (world_task_t){.id = "a"});
+    world_submit(w, "client", (world_task_t){.id = "b"});
+    world_skip(w);
+    audit_begins_anew(w, world_peer(w, "w1"));
+    world_ready_as(w, "w1",
+                   (world_worker_t){.name = "w", .instance = 2, .queues = "q", .prefetch = 1});
+    EXPECT(w, "w1 deliver b #1");
+    world_advance(w, 6000); /* the grace of the one that has died */
+    assert_string_equal(world_history(w, "a"), "queued a=1 f=0 d=1 | 1 lost worker_lost w");
+    world_destroy(&w);
+}
+
 static void a_delivery_that_was_never_sent_is_no_death(void **state)
 {
     (void)state;
@@ -255,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_redriven_task_has_all_its_deaths_again),
         cmocka_unit_test(a_restarted_worker_of_the_same_name_does_not_hide_the_death),
         cmocka_unit_test(two_processes_of_one_name_work_side_by_side),
+        cmocka_unit_test(a_process_that_takes_over_a_routing_id_is_not_the_one_before),
         cmocka_unit_test(a_delivery_that_was_never_sent_is_no_death),
         cmocka_unit_test(dead_letters_are_redriven_and_purged_in_bulk),
         cmocka_unit_test(a_dead_letter_stays_until_it_is_purged),

@@ -183,7 +183,7 @@ void audit_message(world_t *self, const effect_t *effect);
 void audit_rest(world_t *self);
 /*  What was never committed never happened. */
 void audit_crash(world_t *self);
-/*  A Majordomo worker that registers holds nothing. */
+/*  A Majordomo worker that registers holds nothing, nor does a process that was just started. */
 void audit_begins_anew(world_t *self, peer_t peer);
 void audit_free(world_t *self);
 bool audit_knows(const world_t *self, slice_t id);
