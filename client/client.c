@@ -17,6 +17,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/mem.h"
+#include "common/parse.h"
 #include "common/task.h"
 #include "common/uuid7.h"
 
@@ -100,9 +101,8 @@ static int open_socket(reeve_client_t *self)
     set_options(self);
     open_monitor(self);
     if (zmq_connect(self->socket, self->broker) != 0) {
-        int reason = errno;
         close_socket(self);
-        errno = reason;
+        errno = EINVAL;
         return -1;
     }
     client_session_opened(self->session, clock_mono_ms());
@@ -219,6 +219,11 @@ reeve_client_t *reeve_client_new(const reeve_client_options_t *options)
     static const reeve_client_options_t defaults = {0};
     if (options == NULL)
         options = &defaults;
+    const char *broker = broker_of(options);
+    if (!endpoint_valid(broker)) {
+        errno = EINVAL;
+        return NULL;
+    }
     client_session_config_t config = {
         .name = options->name != NULL ? options->name : "reeve-client",
         .version = REEVE_VERSION,
@@ -231,7 +236,7 @@ reeve_client_t *reeve_client_new(const reeve_client_options_t *options)
         config.seed = (uint64_t)clock_mono_us();
 
     reeve_client_t *self = mem_zalloc(sizeof *self);
-    self->broker = mem_strdup(broker_of(options));
+    self->broker = mem_strdup(broker);
     self->error_text = mem_strdup("");
     self->session = client_session_new(&config, clock_mono_ms());
     uuid7_init(&self->ids);

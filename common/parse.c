@@ -45,6 +45,14 @@ bool address_valid(const char *text)
     return colon && colon > text && port_valid(colon + 1);
 }
 
+bool endpoint_valid(const char *text)
+{
+    static const char tcp[] = "tcp://", ipc[] = "ipc://";
+    if (strncmp(text, ipc, strlen(ipc)) == 0)
+        return text[strlen(ipc)] != '\0';
+    return strncmp(text, tcp, strlen(tcp)) == 0 && address_valid(text + strlen(tcp));
+}
+
 /*  The decimal digits at *text, which moves past them; at most `max`. */
 static bool take_digits(const char **text, int64_t max, int64_t *out)
 {

@@ -26,6 +26,9 @@ bool parse_rfc3339_ms(const char *text, int64_t *out);
 bool port_valid(const char *text);
 bool address_valid(const char *text);
 
+/*  Where a broker is to be found: "tcp://HOST:PORT" or "ipc://PATH". */
+bool endpoint_valid(const char *text);
+
 enum { RFC3339_SIZE = 25 };
 /*  Milliseconds since 1970 UTC to "2026-05-20T10:30:00.000Z". */
 void format_rfc3339_ms(int64_t ms, char text[RFC3339_SIZE]);

@@ -8,6 +8,7 @@
 
 #include "common/limits.h"
 #include "common/mem.h"
+#include "common/parse.h"
 
 enum { RECONNECT_MS = 100, RECONNECT_MOST_MS = 2000 };
 
@@ -20,14 +21,9 @@ struct link {
     zmq_msg_t message;
 };
 
-static bool starts_with(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
 worker_link_t *worker_link_new(const char *endpoint)
 {
-    if (!starts_with(endpoint, "tcp://") && !starts_with(endpoint, "ipc://")) {
+    if (!endpoint_valid(endpoint)) {
         errno = EINVAL;
         return NULL;
     }

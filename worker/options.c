@@ -94,7 +94,7 @@ static bool wrong(const parser_t *parser, const char *pattern, ...)
 static bool add_broker(const parser_t *parser, const char *source, const char *endpoint)
 {
     options_t *options = parser->options;
-    if (strncmp(endpoint, "tcp://", 6) != 0 && strncmp(endpoint, "ipc://", 6) != 0)
+    if (!endpoint_valid(endpoint))
         return wrong(parser, "%s: \"%s\" is not tcp://HOST:PORT or ipc://PATH", source, endpoint);
     for (size_t i = 0; i < options->broker_count; i++)
         if (strcmp(options->brokers[i], endpoint) == 0)

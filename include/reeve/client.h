@@ -77,7 +77,8 @@ typedef struct reeve_client_options {
                                    REEVE_ERR_UNREACHABLE; 0: 30 s; < 0: for ever */
 } reeve_client_options_t;
 
-/*  A new handle; connects in the background. NULL when the endpoint is not one (errno EINVAL). */
+/*  A new handle; connects in the background. NULL with errno: EINVAL when the endpoint is not
+    tcp://HOST:PORT or ipc://PATH; else why the system refused what the handle needs, such as EMFILE. */
 reeve_client_t *reeve_client_new(const reeve_client_options_t *options);
 /*  Closes; what is unconfirmed stays unknown to the caller. */
 void reeve_client_destroy(reeve_client_t **self);

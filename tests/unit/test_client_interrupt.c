@@ -12,7 +12,7 @@
 #include "reeve/client.h"
 
 /*  Nobody listens there. */
-static const reeve_client_options_t options = {.broker = "inproc://nobody",
+static const reeve_client_options_t options = {.broker = "ipc:///nonexistent/reeve",
                                                .request_timeout_ms = -1};
 
 static void *ask(void *arg)
