@@ -215,7 +215,7 @@ static void drain(core_t *core)
 {
     core->draining = true;
     for (worker_t *worker = core->workers; worker; worker = worker->hh.next)
-        lease_take_back_all(core, worker);
+        ahead_take_back_all(core, worker);
 }
 
 static void take(core_t *core, const event_t *event)
@@ -301,8 +301,10 @@ void core_step(core_t *self, const event_t *event, effects_t *out)
     timed_work(self);
     dispatch_run(self);
     outbox_release(&self->outbox, self->durable, out);
-    if (event->kind == EVENT_COMMITTED)
-        lease_feed(self);
+    if (event->kind == EVENT_COMMITTED) {
+        ahead_feed(self);
+        dispatch_run(self);
+    }
     self->out = NULL;
 }
 

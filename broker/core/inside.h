@@ -254,8 +254,30 @@ void worker_check(core_t *core, int64_t elapsed_ms);
     conversation ends. Own-protocol workers are left alone; NULL too. */
 void worker_expel_mdp(core_t *core, worker_t *worker, task_t *task);
 
+/*  ahead.c */
+/*  The worker has just been leased this task, for which it has no room yet. */
+void ahead_put(task_t *task);
+/*  It is ahead no more; nothing when it was not. */
+void ahead_clear(task_t *task);
+/*  How many tasks the worker may be leased ahead. */
+uint32_t ahead_limit(const worker_t *worker);
+/*  Decides that anew, after `elapsed_ms` in which it settled worker->settled. */
+void ahead_measure(core_t *core, worker_t *worker, int64_t elapsed_ms);
+/*  Sends what is ahead as far as the worker has room and all of it is durable; the rest follows when it is. */
+void ahead_promote(core_t *core, worker_t *worker);
+/*  The worker has room now, of which it will know when that is durable. */
+void ahead_wait(core_t *core, worker_t *worker);
+/*  That rest; behind what the outbox has released. */
+void ahead_feed(core_t *core);
+/*  Takes back, newest first, what is ahead above room and limit. */
+void ahead_trim(core_t *core, worker_t *worker);
+/*  Takes back all that is ahead, and leases no more until the worker is measured again. */
+void ahead_take_back_all(core_t *core, worker_t *worker);
+
 /*  lease.c */
 void lease_give(core_t *core, task_t *task, worker_t *worker);
+/*  Sends a task whose lease is durable: the attempt begins now. */
+void lease_send(core_t *core, task_t *task);
 /*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */
 void lease_clear(core_t *core, task_t *task);
 void lease_orphan(core_t *core, task_t *task);
@@ -263,18 +285,6 @@ void lease_orphan(core_t *core, task_t *task);
 bool lease_is_unsent(const core_t *core, const task_t *task);
 /*  The worker that was sent the task; NULL: none was. */
 worker_t *lease_holder(const task_t *task);
-/*  How many tasks the worker may be leased ahead. */
-uint32_t lease_ahead_limit(const worker_t *worker);
-/*  Decides that anew, after `elapsed_ms` in which it settled worker->settled. */
-void lease_measure(core_t *core, worker_t *worker, int64_t elapsed_ms);
-/*  Sends what is ahead as far as the worker has room and all of it is durable; the rest follows when it is. */
-void lease_promote(core_t *core, worker_t *worker);
-/*  That rest; behind what the outbox has released. */
-void lease_feed(core_t *core);
-/*  Takes back, newest first, what is ahead above room and limit. */
-void lease_trim(core_t *core, worker_t *worker);
-/*  Takes back all that is ahead, and leases no more until the worker is measured again. */
-void lease_take_back_all(core_t *core, worker_t *worker);
 void lease_adopt(core_t *core, task_t *task, worker_t *worker);
 void lease_release(core_t *core, task_t *task); /* back to its queue, uncounted */
 void lease_settle(core_t *core, const event_t *event);

@@ -1,9 +1,6 @@
 /*  Leases: a task held by one worker under an attempt number, and how that ends.
 
-    A lease is durable before its task is sent. So that a fast worker need not wait for a commit between
-    two tasks, it is leased some tasks ahead: as many as it settles while one is under way, and no more;
-    a slow worker gets none. They are sent as it gets room, and taken back, as if they had never been
-    leased, when it slows down or leaves (docs/decisions/0007).
+    A lease is durable before its task is sent.
 
     Two clocks run apart: the lease itself (is the worker alive and still holding the task? seconds,
     extended by heartbeats) and the attempt's timeout (how long may the work take? maybe hours). */
@@ -56,14 +53,12 @@ static void deliver(effect_t *effect, const task_t *task)
     effect->deliver.ephemeral = task->ephemeral;
 }
 
-/* ---- held tasks, and those that are ahead ---------------------------------------------------- */
-
-static task_t *next_ahead(task_t *task)
+void lease_send(core_t *core, task_t *task)
 {
-    do
-        task = task->held_next;
-    while (task && !task->ahead);
-    return task;
+    task->started_wall_ms = core->wall_ms;
+    task->started_ms = core->now_ms;
+    start_clocks(core, task);
+    deliver(effects_add(core->out, EFFECT_DELIVER), task);
 }
 
 static void hold(task_t *task, worker_t *worker)
@@ -75,132 +70,14 @@ static void hold(task_t *task, worker_t *worker)
     worker->leased++;
 }
 
-static void clear_ahead(task_t *task)
-{
-    worker_t *worker = task->holder;
-    if (!task->ahead)
-        return;
-    if (worker->ahead == task)
-        worker->ahead = next_ahead(task);
-    worker->ahead_count--;
-    task->queue->ahead--;
-    task->ahead = false;
-}
-
 static void let_go(task_t *task)
 {
     if (task->holder) {
-        clear_ahead(task);
+        ahead_clear(task);
         DL_DELETE2(task->holder->held, task, held_prev, held_next);
         task->holder->leased--;
         task->holder = NULL;
     }
-}
-
-static uint32_t room_of(const worker_t *worker)
-{
-    uint32_t sent = worker->leased - worker->ahead_count;
-    return worker->prefetch > sent ? worker->prefetch - sent : 0;
-}
-
-static void starve(core_t *core, worker_t *worker)
-{
-    if (!worker->hungry)
-        DL_APPEND2(core->hungry, worker, hungry_prev, hungry_next);
-    worker->hungry = true;
-}
-
-static void forget_hunger(core_t *core, worker_t *worker)
-{
-    if (worker->hungry)
-        DL_DELETE2(core->hungry, worker, hungry_prev, hungry_next);
-    worker->hungry = false;
-}
-
-/*  Nobody has seen this attempt: its number is given out again. */
-static void take_back(core_t *core, task_t *task)
-{
-    task->tries.attempts--;
-    task_move(core, task, REEVE_STATE_QUEUED, 0, NULL);
-}
-
-void lease_promote(core_t *core, worker_t *worker)
-{
-    bool sent = false;
-    while (worker->ahead && room_of(worker) > 0 && !core->draining) {
-        task_t *task = worker->ahead;
-        if (task->told_after > core->durable || worker->told_after > core->durable) {
-            starve(core, worker);
-            break;
-        }
-        if (record_has_expired(task->record, core->wall_ms)) {
-            take_back(core, task); /* it ends in its queue */
-            continue;
-        }
-        clear_ahead(task);
-        task->started_wall_ms = core->wall_ms;
-        task->started_ms = core->now_ms;
-        start_clocks(core, task);
-        deliver(effects_add(core->out, EFFECT_DELIVER), task);
-        sent = true;
-    }
-    if (sent)
-        worker_update(core, worker);
-}
-
-void lease_feed(core_t *core)
-{
-    worker_t *hungry = core->hungry, *worker, *next;
-    core->hungry = NULL;
-    DL_FOREACH_SAFE2(hungry, worker, next, hungry_next)
-    {
-        worker->hungry = false;
-        lease_promote(core, worker);
-    }
-}
-
-uint32_t lease_ahead_limit(const worker_t *worker)
-{
-    return worker->prefetch ? worker->ahead_limit : 0;
-}
-
-static void trim(core_t *core, worker_t *worker, uint32_t limit)
-{
-    task_t *task = worker->held ? worker->held->held_prev : NULL;
-    while (worker->ahead_count > limit) {
-        task_t *earlier = task->held_prev;
-        if (task->ahead)
-            take_back(core, task);
-        task = earlier;
-    }
-}
-
-void lease_trim(core_t *core, worker_t *worker)
-{
-    trim(core, worker, lease_ahead_limit(worker) + room_of(worker));
-}
-
-void lease_take_back_all(core_t *core, worker_t *worker)
-{
-    worker->ahead_limit = 0;
-    trim(core, worker, 0);
-    forget_hunger(core, worker);
-}
-
-/*  A change is durable after the commit that is under way and its own one: what is settled meanwhile,
-    and as much again, so that a worker that could be faster becomes so. */
-void lease_measure(core_t *core, worker_t *worker, int64_t elapsed_ms)
-{
-    enum { COMMITS = 3 };
-    int64_t wanted = 0;
-    if (elapsed_ms > 0 && !core->draining) {
-        int64_t elapsed_us = elapsed_ms * 1000;
-        wanted = (worker->settled * core->commit_us * COMMITS + elapsed_us / 2) / elapsed_us;
-    }
-    worker->settled = 0;
-    worker->ahead_limit = wanted < LIMIT_AHEAD_TASKS ? (uint32_t)wanted : LIMIT_AHEAD_TASKS;
-    lease_trim(core, worker);
-    worker_update(core, worker);
 }
 
 void lease_give(core_t *core, task_t *task, worker_t *worker)
@@ -220,11 +97,7 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
     hold(task, worker);
     start_clocks(core, task);
     if (ahead) {
-        task->ahead = true;
-        worker->ahead_count++;
-        task->queue->ahead++;
-        if (worker->ahead == NULL)
-            worker->ahead = task;
+        ahead_put(task);
     } else {
         if (worker->told_after > core->durable)
             task->told_after = core->changes;
@@ -284,8 +157,7 @@ void lease_revoke(core_t *core, task_t *task, worker_t *worker, revoke_cause_t c
     lease_revoke_over(core, task, worker->peer, cause);
     if (!is_told_at_once(core, task))
         worker->told_after = core->changes;
-    if (worker->ahead)
-        starve(core, worker);
+    ahead_wait(core, worker);
 }
 
 outcome_t *lease_outcome(core_t *core, const task_t *task, ending_t ending, const char *reason,
@@ -469,7 +341,7 @@ void lease_settle(core_t *core, const event_t *event)
     outcome_unref(&outcome);
     if (holder) {
         holder->settled++;
-        lease_promote(core, holder);
+        ahead_promote(core, holder);
     }
     effect_t *effect = announce(core, task, EFFECT_SETTLED);
     effect->peer = event->peer;

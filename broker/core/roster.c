@@ -51,7 +51,7 @@ static void leave_list(subscription_t *subscription)
 void worker_update(core_t *core, worker_t *worker)
 {
     bool open = worker->leased < worker->prefetch;
-    bool spare = !open && worker->ahead_count < lease_ahead_limit(worker);
+    bool spare = !open && worker->ahead_count < ahead_limit(worker);
     for (size_t i = 0; i < worker->subscription_count; i++) {
         size_t at = (worker->turn + i) % worker->subscription_count;
         subscription_t *subscription = &worker->subscriptions[at];
@@ -114,7 +114,7 @@ void worker_remove(core_t *core, worker_t *worker, departure_t why)
     bool may_hear = why == DEPARTURE_LOST;
     size_t unsent = 0;
     unsubscribe(worker);
-    lease_take_back_all(core, worker);
+    ahead_take_back_all(core, worker);
     task_t *task, *next;
     DL_FOREACH_SAFE2(worker->held, task, next, held_next)
     {
@@ -215,7 +215,7 @@ void worker_ready(core_t *core, const event_t *event)
         worker = worker_new(core, event);
     } else {
         unsubscribe(worker);
-        lease_take_back_all(core, worker);
+        ahead_take_back_all(core, worker);
     }
     worker->last_heard_ms = listened_ms(core);
     if (!subscribe(core, worker, event->ready.queues, event->ready.queue_count)) {
@@ -247,8 +247,8 @@ void worker_heartbeat(core_t *core, const event_t *event)
 void worker_set_prefetch(core_t *core, worker_t *worker, uint32_t prefetch)
 {
     worker->prefetch = prefetch;
-    lease_promote(core, worker);
-    lease_trim(core, worker);
+    ahead_promote(core, worker);
+    ahead_trim(core, worker);
     worker_update(core, worker);
 }
 
@@ -271,7 +271,7 @@ void worker_check(core_t *core, int64_t elapsed_ms)
             worker_remove(core, worker, DEPARTURE_LOST);
             continue;
         }
-        lease_measure(core, worker, elapsed_ms);
+        ahead_measure(core, worker, elapsed_ms);
         if (core->now_ms - worker->last_heartbeat_ms >= core->config.heartbeat_ms) {
             worker->last_heartbeat_ms = core->now_ms;
             effects_add(core->out, EFFECT_HEARTBEAT)->peer = worker->peer;
