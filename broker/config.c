@@ -224,6 +224,12 @@ typedef struct reader {
     size_t size;
 } reader_t;
 
+static bool complain_at(const reader_t *reader, const char *path, const char *what)
+{
+    snprintf(reader->problem, reader->size, "%s: %s: %s", reader->config->file, path, what);
+    return false;
+}
+
 static bool complain_key(const reader_t *reader, const char *path)
 {
     snprintf(reader->problem, reader->size, "%s: unknown key %s", reader->config->file, path);
@@ -236,21 +242,55 @@ static const char *value_of(zconfig_t *item)
     return value ? value : "";
 }
 
+enum { PATH_SIZE = 256 };
+
+/*  Where an item stands, as messages show it; the root's path is empty. */
+static void join(char path[PATH_SIZE], const char *section, zconfig_t *item)
+{
+    snprintf(path, PATH_SIZE, "%s%s%s", section, *section ? "/" : "", zconfig_name(item));
+}
+
+/*  It has no value, and each name below it once, but for bind. */
+static bool is_section(const reader_t *reader, zconfig_t *node, const char *path)
+{
+    if (*value_of(node) != '\0')
+        return complain_at(reader, path, "a section, which takes no value");
+    char item_path[PATH_SIZE];
+    bool once = true;
+    zhashx_t *seen = zhashx_new();
+    for (zconfig_t *item = zconfig_child(node); item && once; item = zconfig_next(item)) {
+        join(item_path, path, item);
+        once = zhashx_insert(seen, zconfig_name(item), item) == 0 ||
+               strcmp(item_path, "broker/bind") == 0;
+    }
+    zhashx_destroy(&seen);
+    return once || complain_at(reader, item_path, "given twice");
+}
+
+static bool is_key(const reader_t *reader, zconfig_t *item, const char *path)
+{
+    return zconfig_child(item) == NULL ||
+           complain_at(reader, path, "a key, which has nothing below it");
+}
+
 /*  The item is one of the settings, with a good value; `path` is of the section. */
 static bool read_setting(const reader_t *reader, zconfig_t *item, const char *path,
                          const setting_t *settings, int count, void *base)
 {
-    char key[256], where[512];
-    snprintf(key, sizeof key, "%s/%s", path, zconfig_name(item));
+    char key[PATH_SIZE], where[512];
+    join(key, path, item);
     snprintf(where, sizeof where, "%s: %s", reader->config->file, key);
     const setting_t *setting = find(settings, count, zconfig_name(item));
     if (setting == NULL)
         return complain_key(reader, key);
-    return take(setting, base, value_of(item), where, reader->problem, reader->size);
+    return is_key(reader, item, key) &&
+           take(setting, base, value_of(item), where, reader->problem, reader->size);
 }
 
 static bool read_policy(const reader_t *reader, zconfig_t *node, const char *path, policy_t *policy)
 {
+    if (!is_section(reader, node, path))
+        return false;
     for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item))
         if (!read_setting(reader, item, path, policy_settings, POLICY_COUNT, policy))
             return false;
@@ -260,14 +300,14 @@ static bool read_policy(const reader_t *reader, zconfig_t *node, const char *pat
 static bool read_queues(const reader_t *reader, zconfig_t *node)
 {
     config_t *config = reader->config;
+    if (!is_section(reader, node, "queues"))
+        return false;
     for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
         const char *name = zconfig_name(item);
-        char path[256];
-        snprintf(path, sizeof path, "queues/%s", name);
-        if (!name_valid(slice_str(name), LIMIT_QUEUE_NAME_BYTES)) {
-            snprintf(reader->problem, reader->size, "%s: %s: not a queue name", config->file, path);
-            return false;
-        }
+        char path[PATH_SIZE];
+        join(path, "queues", item);
+        if (!name_valid(slice_str(name), LIMIT_QUEUE_NAME_BYTES))
+            return complain_at(reader, path, "not a queue name");
         config->queues =
             mem_realloc(config->queues, (config->queue_count + 1) * sizeof *config->queues);
         named_policy_t *named = &config->queues[config->queue_count++];
@@ -282,12 +322,16 @@ static bool read_broker(const reader_t *reader, zconfig_t *node)
 {
     config_t *config = reader->config;
     bool first_bind = true;
+    if (!is_section(reader, node, "broker"))
+        return false;
     for (zconfig_t *item = zconfig_child(node); item; item = zconfig_next(item)) {
         if (strcmp(zconfig_name(item), "bind") != 0) {
             if (!read_setting(reader, item, "broker", broker_settings, BROKER_COUNT, config))
                 return false;
             continue;
         }
+        if (!is_key(reader, item, "broker/bind"))
+            return false;
         if (first_bind)
             clear_binds(config);
         first_bind = false;
@@ -305,6 +349,8 @@ static bool read_broker(const reader_t *reader, zconfig_t *node)
 static bool read_tree(const reader_t *reader, zconfig_t *root)
 {
     zconfig_t *queues = NULL;
+    if (!is_section(reader, root, ""))
+        return false;
     for (zconfig_t *node = zconfig_child(root); node; node = zconfig_next(node)) {
         const char *name = zconfig_name(node);
         bool fine = true;

@@ -132,19 +132,12 @@ class Broker:
         def section(name, items):
             return [name, *(f'    {key} = "{value}"' for key, value in items)]
 
-        lines = section(
-            "broker",
-            [
-                ("bind", self.ipc),
-                ("bind", self.tcp),
-                ("db", self.db),
-                ("http", "off"),
-                ("log-format", "json"),
-                *self.config.items(),
-            ],
-        ) + section("defaults", self.defaults.items())
+        settings = {"db": self.db, "http": "off", "log-format": "json", **self.config}
+        binds = [("bind", self.ipc), ("bind", self.tcp)]
+        lines = section("broker", [*binds, *settings.items()])
+        lines += section("defaults", self.defaults.items()) + ["queues"]
         for name, items in self.queues.items():
-            lines += ["queues", *("    " + line for line in section(name, items.items()))]
+            lines += ["    " + line for line in section(name, items.items())]
         path = self.directory / "broker.zpl"
         path.write_text("\n".join(lines) + "\n")
         return path
