@@ -472,7 +472,8 @@ static const char help[] =
     "                        took from when it was due to the worker; --size at least 31\n"
     "  --ids ordered|random  UUIDv7 made by libreeve (default), or UUIDv4\n"
     "  --json                print one JSON object\n"
-    "  --help\n";
+    "  -h, --help\n"
+    "  --version\n";
 
 enum {
     FLAG_BROKER = 1,
@@ -488,7 +489,8 @@ enum {
     FLAG_RATE,
     FLAG_IDS,
     FLAG_JSON,
-    FLAG_HELP,
+    FLAG_VERSION,
+    FLAG_HELP = 'h',
 };
 
 static const struct option flags[] = {
@@ -506,6 +508,7 @@ static const struct option flags[] = {
     {"ids", required_argument, NULL, FLAG_IDS},
     {"json", no_argument, NULL, FLAG_JSON},
     {"help", no_argument, NULL, FLAG_HELP},
+    {"version", no_argument, NULL, FLAG_VERSION},
     {0},
 };
 
@@ -578,6 +581,9 @@ static void take_flag(options_t *options, int flag)
     case FLAG_HELP:
         fputs(help, stdout);
         exit(EX_OK);
+    case FLAG_VERSION:
+        puts("reeve " REEVE_VERSION);
+        exit(EX_OK);
     default:
         exit(EX_USAGE);
     }
@@ -605,7 +611,7 @@ int main(int argc, char **argv)
                                       .prefetch = 100}};
     static report_t report;
     int flag;
-    while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
+    while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1)
         take_flag(&load.options, flag);
     if (optind < argc)
         die(EX_USAGE, "\"%s\" is not an option", argv[optind]);

@@ -17,14 +17,21 @@ static void print_help(const verb_t *verb)
           "                         tcp://127.0.0.1:5555)\n"
           "  --connect-timeout DUR  how long to try while the broker is away (default 30s)\n"
           "  --json                 print one JSON object per line\n"
-          "  --help                 show this text\n",
+          "  -h, --help             show this text\n"
+          "  --version              show the version\n",
           stdout);
+}
+
+void cli_version(void)
+{
+    puts("reeve " REEVE_VERSION);
+    exit(output_close(EX_OK));
 }
 
 int cli_next_option(cli_t *cli, int argc, char **argv, const struct option *options)
 {
     for (;;) {
-        int option = getopt_long(argc, argv, "", options, NULL);
+        int option = getopt_long(argc, argv, "h", options, NULL);
         switch (option) {
         case OPT_BROKER:
             cli->broker = optarg;
@@ -40,6 +47,8 @@ int cli_next_option(cli_t *cli, int argc, char **argv, const struct option *opti
         case OPT_HELP:
             print_help(cli->verb);
             exit(output_close(EX_OK));
+        case OPT_VERSION:
+            cli_version();
         case '?':
             fprintf(stderr, "Try 'reeve %s --help'.\n", cli->verb->name);
             exit(EX_USAGE);

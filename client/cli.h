@@ -29,17 +29,21 @@ typedef struct verb {
 } verb_t;
 
 /*  To stand in every verb's option table, before its {0}. */
-enum { OPT_BROKER = 0x1000, OPT_JSON, OPT_CONNECT_TIMEOUT, OPT_HELP };
+enum { OPT_BROKER = 0x1000, OPT_JSON, OPT_CONNECT_TIMEOUT, OPT_VERSION, OPT_HELP = 'h' };
 #define CLI_COMMON_OPTIONS                                                                         \
     {"broker", required_argument, NULL, OPT_BROKER}, {"json", no_argument, NULL, OPT_JSON},        \
         {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},                         \
+        {"help", no_argument, NULL, OPT_HELP},                                                     \
     {                                                                                              \
-        "help", no_argument, NULL, OPT_HELP                                                        \
+        "version", no_argument, NULL, OPT_VERSION                                                  \
     }
 
 /*  The next option that is the verb's own, or -1 after the last (then optind is the first operand).
-    Common options are taken in; a wrong option or --help ends the program. */
+    Common options are taken in; a wrong option, --help or --version ends the program. */
 int cli_next_option(cli_t *cli, int argc, char **argv, const struct option *options);
+
+/*  Prints the version and ends the program. */
+__attribute__((noreturn)) void cli_version(void);
 
 /*  The value of an option; what is not one ends the program with EX_USAGE. */
 int64_t cli_duration(const cli_t *cli, const char *option, const char *text);

@@ -29,7 +29,8 @@ static void print_help(FILE *out)
           "                         tcp://127.0.0.1:5555)\n"
           "  --connect-timeout DUR  how long to try while the broker is away (default 30s)\n"
           "  --json                 print one JSON object per line\n"
-          "  --help, --version\n"
+          "  -h, --help\n"
+          "  --version\n"
           "\n'reeve VERB --help' tells more about one verb; see also reeve(1).\n",
           out);
 }
@@ -115,11 +116,9 @@ static int run_help(cli_t *cli, int argc, char **argv)
 /*  Takes the options before the verb. Returns the index of the verb, or does not return. */
 static int read_global_options(cli_t *cli, int argc, char **argv)
 {
-    enum { OPT_VERSION = 1 };
-    static const struct option options[] = {
-        CLI_COMMON_OPTIONS, {"version", no_argument, NULL, OPT_VERSION}, {0}};
+    static const struct option options[] = {CLI_COMMON_OPTIONS, {0}};
     for (;;) {
-        switch (getopt_long(argc, argv, "+", options, NULL)) {
+        switch (getopt_long(argc, argv, "+h", options, NULL)) {
         case -1:
             return optind;
         case OPT_BROKER:
@@ -140,8 +139,7 @@ static int read_global_options(cli_t *cli, int argc, char **argv)
             print_help(stdout);
             exit(output_close(EX_OK));
         case OPT_VERSION:
-            puts("reeve " REEVE_VERSION);
-            exit(output_close(EX_OK));
+            cli_version();
         default:
             fputs("Try 'reeve help'.\n", stderr);
             exit(EX_USAGE);

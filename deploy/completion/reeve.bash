@@ -56,7 +56,7 @@ _reeve_complete() { # OPTIONS [OPERANDS]
 
 _reeve() {
     local verbs="submit status explain wait result cancel queues workers dead check top selftest bench help"
-    local common="--broker= --connect-timeout= --json --help"
+    local common="--broker= --connect-timeout= --json -h --help --version"
     local cur of verb= operands= options= word
     _reeve_words
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -67,7 +67,7 @@ _reeve() {
         fi
     done
     case $verb in
-    '') options=--version operands=$verbs ;;
+    '') operands=$verbs ;;
     submit)
         options="--queue= --args= --kwargs= --headers= --id= --max-retries= --timeout= --delay= --run-at=
             --expires-at= --backoff= --priority= --origin= --wait --wait-timeout= --file= --batch="

@@ -33,8 +33,18 @@ class CommandLine(ProgramTest):
             self.assertTrue(done.stdout.startswith(f"Usage: reeve {verb}"), done.stdout)
             self.assertEqual(run(REEVE, "help", verb).stdout, done.stdout)
 
-    def test_version_is_one_line(self):
-        self.assertRegex(run(REEVE, "--version").stdout, r"^reeve \d+\.\d+\.\d+\n$")
+    def test_help_has_a_short_form(self):
+        for verb in ([], *([v] for v in (*VERBS, "check", "top", "bench", "selftest"))):
+            done = run(REEVE, *verb, "-h")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout, run(REEVE, *verb, "--help").stdout)
+
+    def test_version_is_one_line_and_the_same_behind_every_verb(self):
+        told = run(REEVE, "--version").stdout
+        self.assertRegex(told, r"^reeve \d+\.\d+\.\d+\n$")
+        for verb in (*VERBS, "check", "top", "bench", "selftest"):
+            done = run(REEVE, verb, "--version")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, told, ""))
 
     def test_a_wrong_command_line_is_told_with_the_word_that_is_wrong(self):
         for arguments, named in (
