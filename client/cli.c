@@ -12,11 +12,13 @@
 static void print_help(const verb_t *verb)
 {
     printf("Usage: reeve %s\n\n%s\n", verb->synopsis, verb->help);
-    fputs("\nCommon options:\n"
-          "  --broker ENDPOINT      where the broker listens (default $REEVE_BROKER, else\n"
-          "                         tcp://127.0.0.1:5555)\n"
-          "  --connect-timeout DUR  how long to try while the broker is away (default 30s)\n"
-          "  --json                 print one JSON object per line\n"
+    fputs("\nCommon options:\n", stdout);
+    if (!verb->own_broker)
+        fputs("  --broker ENDPOINT      where the broker listens (default $REEVE_BROKER, else\n"
+              "                         tcp://127.0.0.1:5555)\n"
+              "  --connect-timeout DUR  how long to try while the broker is away (default 30s)\n",
+              stdout);
+    fputs("  --json                 print one JSON object per line\n"
           "  -h, --help             show this text\n"
           "  --version              show the version\n",
           stdout);

@@ -25,6 +25,7 @@ typedef struct cli {
 typedef struct verb {
     const char *name, *synopsis, *summary;
     const char *help; /* the text below the synopsis in --help */
+    bool own_broker;  /* no other is connected to */
     int (*run)(cli_t *cli, int argc, char **argv);
 } verb_t;
 

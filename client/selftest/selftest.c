@@ -410,6 +410,8 @@ static int run_selftest(cli_t *cli, int argc, char **argv)
         take_option(&self, option);
     if (optind < argc)
         cli_usage(cli, "'%s' is one operand too many", argv[optind]);
+    if (cli->broker != NULL)
+        cli_usage(cli, "--broker: it starts a broker of its own");
     return run(&self);
 }
 
@@ -433,7 +435,7 @@ const verb_t verb_selftest = {
         "  --keep                 keep the directory; it is kept anyway when something is wrong\n"
         "  --broker-program PATH  reeve-broker (default: beside this program)\n"
         "  --worker-program PATH  reeve-worker (default: beside this program)\n\n"
-        "Exits with 0 when all rules hold, and 1 when not. The options --broker and\n"
-        "--connect-timeout have no meaning here.",
+        "Exits with 0 when all rules hold, and 1 when not.",
+    .own_broker = true,
     .run = run_selftest,
 };

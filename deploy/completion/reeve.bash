@@ -85,6 +85,7 @@ _reeve() {
     top) options="--interval= --sort= --batch --once --iterations=" operands= ;;
     selftest)
         options="--duration= --seed= --rate= --dir= --keep --broker-program= --worker-program="
+        common="--json -h --help --version"
         operands=
         ;;
     bench)

@@ -46,6 +46,9 @@ class CommandLine(ProgramTest):
             done = run(REEVE, verb, "--version")
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, told, ""))
 
+    def test_the_self_test_is_of_no_broker_that_is_there(self):
+        self.assertNotIn("--connect-timeout", run(REEVE, "selftest", "--help").stdout)
+
     def test_a_wrong_command_line_is_told_with_the_word_that_is_wrong(self):
         for arguments, named in (
             ([], "Usage: reeve"),
@@ -73,6 +76,7 @@ class CommandLine(ProgramTest):
             (["dead", "show"], "ID is missing"),
             (["dead", "retry"], "give either ID, --queue or --all"),
             (["dead", "purge", "--all"], "--yes is needed"),
+            (["selftest", "--broker", "tcp://127.0.0.1:9"], "--broker: it starts a broker of its own"),
         ):
             with self.subTest(arguments=arguments):
                 done = run(REEVE, *arguments)
