@@ -43,7 +43,7 @@
 #define LIMIT_UNCOMMITTED_BYTES (64u << 20) /* the same in bodies, results */
 #define LIMIT_LIST_ROWS         500         /* rows of one page of a listing */
 #define LIMIT_WAITERS           100000      /* clients waiting for outcomes at once */
-#define LIMIT_AHEAD             10000       /* waiting tasks counted before one that is asked for */
+#define LIMIT_COUNT_AHEAD       10000       /* waiting tasks counted before one that is asked for */
 
 /*  What a scrape shows; the rest is summed up as "other". */
 #define LIMIT_METRIC_TASKS   500  /* task names with series of their own */

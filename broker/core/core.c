@@ -93,16 +93,7 @@ void core_restore_lease(core_t *self, loaded_t *loaded, int64_t now_ms)
         loaded_fini(loaded);
         return;
     }
-    task->holder_name = loaded->worker;
-    loaded->worker = NULL;
-    task->started_wall_ms = loaded->at_ms;
-    task->started_ms = now_ms;
-    task->timeout_ms = task->record->spec.timeout_ms ? task->record->spec.timeout_ms
-                                                     : task->queue->policy.timeout_ms;
-    task->deadline_ms = INT64_MAX;
-    task->lease_until_ms = now_ms + self->config.grace_ms;
-    task->queue->processing++;
-    DL_APPEND(self->leases, task);
+    lease_restore(self, task, loaded, now_ms);
     loaded_fini(loaded);
 }
 
@@ -400,12 +391,6 @@ const char *core_worker_name(const core_t *self, peer_t peer)
 {
     const worker_t *worker = worker_find(self, peer);
     return worker ? worker->name : NULL;
-}
-
-bool core_worker_busy(const core_t *self, peer_t peer)
-{
-    const worker_t *worker = worker_find(self, peer);
-    return worker && worker->leased > 0;
 }
 
 bool core_has_workers(const core_t *self, slice_t queue_name)

@@ -84,13 +84,10 @@ typedef struct worker_stats {
 void core_each_queue(const core_t *self, void (*each)(const queue_stats_t *, void *), void *arg);
 void core_each_worker(const core_t *self, void (*each)(const worker_stats_t *, void *), void *arg);
 
-/*  Whether this peer is a registered worker; whether it holds this attempt now. For the Majordomo
-    decision table. */
+/*  Whether this peer is a registered worker. */
 bool core_is_worker(const core_t *self, peer_t peer);
 /*  NULL when it is none. Valid until the next step. */
 const char *core_worker_name(const core_t *self, peer_t peer);
-/*  The one attempt a Majordomo worker holds; false when it holds none. */
-bool core_worker_busy(const core_t *self, peer_t peer);
 /*  Whether workers are registered for a queue (MMI, RFC 8). */
 bool core_has_workers(const core_t *self, slice_t queue);
 /*  What a queue's tasks get; the default policy for an unknown id. */

@@ -197,6 +197,7 @@ static inline int64_t listened_ms(const core_t *core)
 
 /*  task.c: the live map, and the one function that moves a task. */
 task_t *task_find(core_t *core, uint64_t seq);
+/*  A new task of the live map, which takes `record`. */
 task_t *task_admit(core_t *core, record_t *record, queue_t *queue);
 task_t *task_from_loaded(core_t *core, loaded_t *loaded);
 /*  The task in the live map, put there when it is not. Only to be moved at once: a task that neither
@@ -276,6 +277,8 @@ void ahead_take_back_all(core_t *core, worker_t *worker);
 
 /*  lease.c */
 void lease_give(core_t *core, task_t *task, worker_t *worker);
+/*  A lease that was found in the store, whose worker may come back. */
+void lease_restore(core_t *core, task_t *task, loaded_t *loaded, int64_t now_ms);
 /*  Sends a task whose lease is durable: the attempt begins now. */
 void lease_send(core_t *core, task_t *task);
 /*  The task is no longer PROCESSING: frees the worker's slot and the lease's fields. */

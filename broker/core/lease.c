@@ -106,6 +106,19 @@ void lease_give(core_t *core, task_t *task, worker_t *worker)
     worker_update(core, worker);
 }
 
+void lease_restore(core_t *core, task_t *task, loaded_t *loaded, int64_t now_ms)
+{
+    task->holder_name = loaded->worker;
+    loaded->worker = NULL;
+    task->started_wall_ms = loaded->at_ms;
+    task->started_ms = now_ms;
+    task->timeout_ms = timeout_of(task);
+    task->deadline_ms = INT64_MAX;
+    task->lease_until_ms = now_ms + core->config.grace_ms;
+    task->queue->processing++;
+    DL_APPEND(core->leases, task);
+}
+
 void lease_clear(core_t *core, task_t *task)
 {
     worker_t *worker = task->holder;

@@ -14,7 +14,7 @@ task_t *task_find(core_t *core, uint64_t seq)
     return task;
 }
 
-static task_t *enter_live_map(core_t *core, record_t *record, queue_t *queue)
+task_t *task_admit(core_t *core, record_t *record, queue_t *queue)
 {
     task_t *task = mem_zalloc(sizeof *task);
     task->seq = record->seq;
@@ -24,17 +24,12 @@ static task_t *enter_live_map(core_t *core, record_t *record, queue_t *queue)
     return task;
 }
 
-task_t *task_admit(core_t *core, record_t *record, queue_t *queue)
-{
-    return enter_live_map(core, record, queue);
-}
-
 task_t *task_from_loaded(core_t *core, loaded_t *loaded)
 {
     queue_t *queue = queue_by_id(core, loaded->record->queue_id);
     if (queue == NULL)
         return NULL;
-    task_t *task = enter_live_map(core, record_ref(loaded->record), queue);
+    task_t *task = task_admit(core, record_ref(loaded->record), queue);
     task->state = loaded->state;
     task->tries = loaded->tries;
     return task;

@@ -204,7 +204,7 @@ char *document_explain(const reactor_t *self, const biography_t *biography, size
         cJSON_AddBoolToObject(document, "worker_connected", around.holder_connected);
     if (around.task->state == REEVE_STATE_QUEUED) {
         cJSON_AddNumberToObject(document, "ahead", (double)ahead);
-        if (ahead > LIMIT_AHEAD)
+        if (ahead > LIMIT_COUNT_AHEAD)
             cJSON_AddTrueToObject(document, "ahead_or_more");
     }
     return print(document);

@@ -193,7 +193,7 @@ static void ask_store(reactor_t *self, peer_entry_t *peer, const wire_message_t 
     inquiry->purpose = explain ? PURPOSE_EXPLAIN : PURPOSE_DOCUMENT;
     if (one) {
         inquiry->id = mem_strndup(message->id.data, message->id.size);
-        inquiry->limit = explain ? LIMIT_AHEAD + 1 : 0;
+        inquiry->limit = explain ? LIMIT_COUNT_AHEAD + 1 : 0;
         return;
     }
     inquiry->queue_id = queue_id;
