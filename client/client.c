@@ -83,10 +83,10 @@ static void open_monitor(reeve_client_t *self)
     static atomic_uint serial;
     char endpoint[64];
     snprintf(endpoint, sizeof endpoint, "inproc://reeve-client-%u", atomic_fetch_add(&serial, 1));
-    if (zmq_socket_monitor(self->socket, endpoint, ZMQ_EVENT_DISCONNECTED) != 0)
+    if (TEMP_FAILURE_RETRY(zmq_socket_monitor(self->socket, endpoint, ZMQ_EVENT_DISCONNECTED)) != 0)
         return;
     self->monitor = zmq_socket(self->context, ZMQ_PAIR);
-    if (self->monitor != NULL && zmq_connect(self->monitor, endpoint) != 0) {
+    if (self->monitor != NULL && TEMP_FAILURE_RETRY(zmq_connect(self->monitor, endpoint)) != 0) {
         zmq_close(self->monitor);
         self->monitor = NULL;
     }
@@ -100,7 +100,7 @@ static int open_socket(reeve_client_t *self)
         return -1;
     set_options(self);
     open_monitor(self);
-    if (zmq_connect(self->socket, self->broker) != 0) {
+    if (TEMP_FAILURE_RETRY(zmq_connect(self->socket, self->broker)) != 0) {
         close_socket(self);
         errno = EINVAL;
         return -1;
@@ -257,7 +257,7 @@ void reeve_client_destroy(reeve_client_t **self_p)
         return;
     close_socket(self);
     if (self->context != NULL)
-        zmq_ctx_term(self->context);
+        TEMP_FAILURE_RETRY(zmq_ctx_term(self->context));
     if (self->interrupt_fd >= 0)
         close(self->interrupt_fd);
     client_session_destroy(&self->session);

@@ -51,8 +51,7 @@ void worker_link_destroy(worker_link_t **self, int linger_ms)
     worker_link_close(s);
     zmq_msg_close(&s->message);
     if (s->context != NULL)
-        while (zmq_ctx_term(s->context) != 0 && errno == EINTR)
-            ;
+        TEMP_FAILURE_RETRY(zmq_ctx_term(s->context));
     if (s->epoll_fd >= 0)
         close(s->epoll_fd);
     free(s->endpoint);
@@ -89,7 +88,7 @@ bool worker_link_open(worker_link_t *self)
     set_options(self->socket, self->endpoint);
     size_t size = sizeof self->socket_fd;
     struct epoll_event interest = {.events = EPOLLIN};
-    bool connected = zmq_connect(self->socket, self->endpoint) == 0;
+    bool connected = TEMP_FAILURE_RETRY(zmq_connect(self->socket, self->endpoint)) == 0;
     if (connected && zmq_getsockopt(self->socket, ZMQ_FD, &self->socket_fd, &size) == 0 &&
         epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->socket_fd, &interest) == 0)
         return true;
