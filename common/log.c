@@ -91,14 +91,19 @@ bool log_is_file(void)
     return log_path != NULL;
 }
 
-bool log_reopen(void)
+void log_reopen(void)
 {
-    int fd = log_path ? open_file(log_path) : -1;
-    if (fd < 0)
-        return log_path == NULL;
+    if (log_path == NULL)
+        return;
+    int fd = open_file(log_path);
+    if (fd < 0) {
+        char problem[PATH_MAX];
+        snprintf(problem, sizeof problem, "%s: %s", log_path, strerror(errno));
+        log_event(LOG_WARN, "log_not_reopened", F_STR("error", problem));
+        return;
+    }
     dup2(fd, log_fd); /* at once: no thread finds it closed */
     close(fd);
-    return true;
 }
 
 bool log_enabled(log_level_t level)

@@ -49,9 +49,9 @@ void log_set_fd(int fd);
 /*  "stderr", "journal" (systemd's, where lines are records with a field for each of theirs), or the
     path of a file that is appended to. False when it cannot be; `problem` says why. */
 bool log_open(const char *target, char *problem, size_t size);
-/*  Opens the file again under its name, after a rotation. True when there is none. Any thread may log
-    meanwhile. */
-bool log_reopen(void);
+/*  Opens the file again under its name, after a rotation; where that cannot be, the old one goes on, and
+    a line there says so. Any thread may log meanwhile. */
+void log_reopen(void);
 bool log_is_file(void); /* opened by log_open */
 /*  From here on a thread writes the lines, and a reader that is slow or gone holds up nobody: what it does
     not take in time is dropped, and log_lines_dropped tells how many lines that were. Call once; at exit

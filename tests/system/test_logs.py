@@ -184,30 +184,48 @@ class Bounds(LogTest):
         self.assertGreater(line["lines"], 0)
 
 class File(LogTest):
-    def test_a_log_file_is_opened_again_on_sighup(self):
-        path, rotated = self.file("broker.log"), self.file("broker.log.1")
+    def setUp(self):
+        super().setUp()
+        self.folder = self.home / "log"
+        self.folder.mkdir()
+        self.path = self.folder / "broker.log"
         config = self.file(
             "broker.conf",
             f'broker\n    bind = "ipc://{self.home}/b"\n    db = "{self.home}/reeve.db"\n'
             "    http = off\n    log-format = json\n",
         )
-        program = harness.Program(
-            harness.BUILD / "broker/reeve-broker", "--config", config, "--log-to", path
+        self.program = harness.Program(
+            harness.BUILD / "broker/reeve-broker", "--config", config, "--log-to", self.path
         )
-        self.addCleanup(self.stop_if_running, program)
+        self.addCleanup(self.stop_if_running, self.program)
+        self.wait(self.path, "ready")
 
-        def events(of):
-            lines = of.read_text().splitlines() if of.exists() else []
-            return [json.loads(line)["event"] for line in lines]
+    def events(self, path):
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line)["event"] for line in lines]
 
-        self.eventually(lambda: "ready" in events(path), "the broker was not ready")
-        path.rename(rotated)
-        program.signal(signal.SIGHUP)
-        self.eventually(lambda: events(path) == ["reloaded"], "the file was not opened again")
-        self.assertNotIn("reloaded", events(rotated))
-        program.stop()
-        self.assertEqual(events(path)[-1], "stopped")
-        self.assertEqual(program.log.lines, [])
+    def wait(self, path, event):
+        self.eventually(lambda: event in self.events(path), f"{path} was never told {event}")
+
+    def test_a_log_file_is_opened_again_on_sighup(self):
+        rotated = self.file("broker.log.1")
+        self.path.rename(rotated)
+        self.program.signal(signal.SIGHUP)
+        self.wait(self.path, "reloaded")
+        self.assertEqual(self.events(self.path), ["reloaded"])
+        self.assertNotIn("reloaded", self.events(rotated))
+        self.program.stop()
+        self.assertEqual(self.events(self.path)[-1], "stopped")
+        self.assertEqual(self.program.log.lines, [])
+
+    def test_a_log_file_that_cannot_be_opened_again_goes_on_and_says_so(self):
+        rotated = self.home / "log.1"
+        self.folder.rename(rotated)
+        self.program.signal(signal.SIGHUP)
+        self.wait(rotated / "broker.log", "reloaded")
+        line = json.loads((rotated / "broker.log").read_text().splitlines()[-2])
+        self.assertEqual((line["level"], line["event"]), ("warn", "log_not_reopened"))
+        self.assertEqual(line["error"], f"{self.path}: No such file or directory")
 
 class UnreadPipe(LogTest):
     """Nobody reads the broker's stderr after its start. The pipe has room for some 64 KiB, the broker's
