@@ -119,12 +119,22 @@ class ManualPages(unittest.TestCase):
         self.compare(told, "reeve-worker(1)", long_options(shown)
                      | set(re.findall(r"^ +-([a-z]), --", shown, re.MULTILINE)))
 
-    def test_reeve_and_each_verb(self):
-        text = page("reeve.1")
-        overview = said_by("client/reeve", "--help")
+    def verbs(self, overview):
         verbs = re.findall(r"^  ([a-z]+) ", overview.partition("Verbs:\n")[2].partition("\n\n")[0],
                            re.MULTILINE)
         self.assertIn("submit", verbs)
+        return verbs
+
+    def test_the_json_of_each_verb_is_told(self):
+        text = page("reeve.1").partition(".SH JSON OUTPUT")[2].partition(".SH")[0]
+        told = re.findall(r"[a-z]+", " ".join(re.findall(r"^\.TP\n(.*)", text, re.MULTILINE)))
+        verbs = self.verbs(said_by("client/reeve", "--help"))
+        self.assertLessEqual(set(verbs) - {"help"}, set(told))
+
+    def test_reeve_and_each_verb(self):
+        text = page("reeve.1")
+        overview = said_by("client/reeve", "--help")
+        verbs = self.verbs(overview)
         self.assertEqual(set(verbs), set(re.findall(r"^\.B reeve ([a-z]+)", text, re.MULTILINE)))
         common = long_options(overview)
         told = text.partition(".SH VERBS")[2].partition(".SH JSON")[0]
