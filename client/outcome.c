@@ -1,5 +1,7 @@
 #include "client/outcome.h"
 
+#include <string.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +69,13 @@ int outcome_print_line(const cli_t *cli, const reeve_event_t *event)
     return code_of(event);
 }
 
+static void print_lines(const char *text)
+{
+    output_clean_lines(stderr, text);
+    if (text[0] != '\0' && text[strlen(text) - 1] != '\n')
+        fputc('\n', stderr);
+}
+
 static void print_end(const reeve_event_t *event)
 {
     fprintf(stderr, "reeve: %s: %s", event->id, reeve_state_name(event->state));
@@ -75,14 +84,8 @@ static void print_end(const reeve_event_t *event)
         output_clean(stderr, event->reason);
     }
     fputc('\n', stderr);
-    if (event->failure[0] != '\0') {
-        output_clean_lines(stderr, event->failure);
-        fputc('\n', stderr);
-    }
-    if (event->traceback[0] != '\0') {
-        output_clean_lines(stderr, event->traceback);
-        fputc('\n', stderr);
-    }
+    print_lines(event->failure);
+    print_lines(event->traceback);
 }
 
 /*  Frames have no textual form of their own: one is written as it is, several as a JSON array. */

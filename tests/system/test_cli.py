@@ -299,7 +299,7 @@ class Ends(CliTest):
         self.assertEqual(self.run_reeve("result", good).stdout, '{"a":   1}\n')
         done = self.run_reeve("result", self.fail_task(), status=ENDED_BADLY)
         self.assertEqual(done.stdout, "")
-        self.assertIn("exit_3", done.stderr)
+        self.assertRegex(done.stderr, r"^reeve: \S+: failed: exit_3\noh\noh\n\Z")
         waiting = self.submit(self.endpoint, "job", "--queue", "nobody")
         done = self.run_reeve("result", waiting, status=EX_TEMPFAIL)
         self.assertIn("not ended yet: queued", done.stderr)
