@@ -124,7 +124,7 @@ void cli_say(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fflush(stdout);
+    output_flush();
     fputs("reeve: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
@@ -156,7 +156,7 @@ int cli_exit_code(reeve_error_t error)
 
 int cli_fail(const char *subject, reeve_error_t error, const char *text)
 {
-    fflush(stdout);
+    output_flush();
     fputs("reeve: ", stderr);
     if (subject != NULL) {
         output_clean(stderr, subject);

@@ -65,7 +65,7 @@ int outcome_print_line(const cli_t *cli, const reeve_event_t *event)
         }
         putchar('\n');
     }
-    fflush(stdout);
+    output_flush();
     return code_of(event);
 }
 

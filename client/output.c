@@ -1,5 +1,6 @@
 #include "client/output.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,11 +146,19 @@ void table_print(table_t *table)
     table->count = table->capacity = 0;
 }
 
+static int write_error; /* the errno of the first flush that failed; 0: stdio flushed by itself */
+
+void output_flush(void)
+{
+    if (fflush(stdout) != 0 && write_error == 0)
+        write_error = errno;
+}
+
 int output_close(int code)
 {
-    bool failed = fflush(stdout) != 0 || ferror(stdout);
-    if (!failed)
+    output_flush();
+    if (!ferror(stdout))
         return code;
-    perror("reeve: writing");
+    fprintf(stderr, "reeve: writing: %s\n", write_error != 0 ? strerror(write_error) : "failed");
     return EX_IOERR;
 }

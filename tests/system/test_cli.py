@@ -6,6 +6,7 @@ import signal
 import mdp_harness as harness
 from programs import (
     EX_DATAERR,
+    EX_IOERR,
     EX_NOINPUT,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
@@ -291,6 +292,16 @@ class Ends(CliTest):
         self.assertIn("unheard-of: ", told[1])
         again = ("submit", "echo 1", "--id", good, "--wait", "--wait-timeout", "0s")
         self.assertEqual(self.run_reeve(*again).stdout, "1\n")
+
+    def test_output_that_cannot_be_written_is_told_with_the_reason(self):
+        self.worker(self.endpoint, "default", *BY_NAME)
+        good = self.submit(self.endpoint, "true")
+        self.wait_for_end(self.endpoint, good)
+        for verb in (["wait", good, "unheard-of"], ["status", good]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                client = self.client(self.endpoint, *verb, stdout=full)
+                told = self.finish(client, EX_IOERR)[1]
+                self.assertIn("reeve: writing: No space left on device\n", told)
 
     def test_result_is_the_bytes_or_the_failure(self):
         self.worker(self.endpoint, "default", *BY_NAME)
