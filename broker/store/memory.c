@@ -426,15 +426,17 @@ static int dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit,
     return STORE_OK;
 }
 
-/*  Adds up to a page of those whose time has come; says when the next one's will. */
+/*  Adds up to a page of those whose time has come; says when the next one's will, or has. */
 static void read_due(const memory_store_t *self, const order_t *order, int64_t until_ms,
                      page_t *out)
 {
-    size_t at = 0;
-    for (; at < order->count && at < LIMIT_PAGE_TASKS; at++) {
+    size_t at = 0, bytes = 0;
+    for (; at < order->count && at < LIMIT_PAGE_TASKS && bytes <= LIMIT_WINDOW_BYTES; at++) {
         if (order_at(order, at)->rank > (uint64_t)until_ms)
             break;
-        *page_add(out) = loaded_of(node_by_seq(self, order_at(order, at)->seq));
+        const node_t *node = node_by_seq(self, order_at(order, at)->seq);
+        *page_add(out) = loaded_of(node);
+        bytes += node->record->spec.body.size;
     }
     if (at < order->count && (int64_t)order_at(order, at)->rank < out->next_ms)
         out->next_ms = (int64_t)order_at(order, at)->rank;

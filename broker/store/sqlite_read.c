@@ -6,8 +6,6 @@
 #include "common/limits.h"
 #include "common/mem.h"
 
-enum { PAGE_BYTES = 4 << 20, DUE_TASKS = 512 };
-
 static sqlite_store_t *self_of(store_t *store)
 {
     return (sqlite_store_t *)store;
@@ -210,7 +208,7 @@ static int read_page(sqlite_store_t *self, uint32_t queue_id, uint64_t after, si
         uint64_t seq = (uint64_t)sqlite3_column_int64(self->statements[ST_PAGE_READY], 0);
         if (leases_find(self->leases, seq))
             continue;
-        if (out->count == limit || bytes > PAGE_BYTES) {
+        if (out->count == limit || bytes > LIMIT_WINDOW_BYTES) {
             out->more = true;
             sqlite_done(self, ST_PAGE_READY);
             break;
@@ -245,27 +243,38 @@ static int next_time(sqlite_store_t *self, statement_t statement, int64_t after_
     return STORE_OK;
 }
 
+/*  Adds the tasks of these keys until they are a window's bytes; *taken: of how many keys. */
+static int read_tasks(sqlite_store_t *self, const uint64_t *keys, size_t count, page_t *out,
+                      size_t *taken)
+{
+    size_t bytes = 0;
+    for (*taken = 0; *taken < count && bytes <= LIMIT_WINDOW_BYTES; ++*taken) {
+        loaded_t *loaded = page_add(out);
+        if (get_any(self, keys[*taken] & KEY_SEQ_MAX, loaded) != STORE_OK)
+            return STORE_FAILED;
+        if (loaded->record)
+            bytes += loaded->record->spec.body.size;
+        else
+            out->count--;
+    }
+    return STORE_OK;
+}
+
 int sqlite_due(store_t *store, int64_t until_ms, page_t *out)
 {
     static const statement_t pages[] = {ST_PAGE_DUE, ST_PAGE_EXPIRED};
     sqlite_store_t *self = self_of(store);
     out->next_ms = INT64_MAX;
     for (int i = 0; i < 2; i++) {
-        uint64_t seqs[DUE_TASKS];
-        size_t count;
+        uint64_t seqs[LIMIT_PAGE_TASKS];
+        size_t count, taken;
         bind_int(self, pages[i], 1, until_ms);
-        bind_int(self, pages[i], 2, DUE_TASKS);
-        if (get_keys(self, pages[i], seqs, DUE_TASKS, &count) != STORE_OK)
+        bind_int(self, pages[i], 2, LIMIT_PAGE_TASKS);
+        if (get_keys(self, pages[i], seqs, LIMIT_PAGE_TASKS, &count) != STORE_OK ||
+            read_tasks(self, seqs, count, out, &taken) != STORE_OK)
             return STORE_FAILED;
-        if (count == DUE_TASKS)
+        if (taken < count || count == LIMIT_PAGE_TASKS)
             out->next_ms = until_ms; /* ask again at once */
-        for (size_t k = 0; k < count; k++) {
-            loaded_t *loaded = page_add(out);
-            if (get_any(self, seqs[k], loaded) != STORE_OK)
-                return STORE_FAILED;
-            if (loaded->record == NULL)
-                out->count--;
-        }
     }
     if (next_time(self, ST_NEXT_DUE, until_ms, &out->next_ms) != STORE_OK)
         return STORE_FAILED;
@@ -276,20 +285,17 @@ int sqlite_dead(store_t *store, uint32_t queue_id, uint64_t after, size_t limit,
 {
     sqlite_store_t *self = self_of(store);
     uint64_t *keys = mem_alloc(limit * sizeof *keys);
-    size_t count;
+    size_t count, taken = 0;
     uint64_t low = queue_id ? key_of(queue_id, 15, 0) : 0;
     uint64_t high = queue_id ? key_of(queue_id + 1, 15, 0) : INT64_MAX;
     bind_int(self, ST_PAGE_DEAD, 1, (int64_t)(after > low ? after : low));
     bind_int(self, ST_PAGE_DEAD, 2, (int64_t)high);
     bind_int(self, ST_PAGE_DEAD, 3, (int64_t)limit);
     int rc = get_keys(self, ST_PAGE_DEAD, keys, limit, &count);
-    for (size_t i = 0; i < count && rc == STORE_OK; i++) {
-        loaded_t *loaded = page_add(out);
-        rc = get_any(self, keys[i] & KEY_SEQ_MAX, loaded);
-        if (loaded->record == NULL)
-            out->count--;
-        out->next = count == limit ? keys[i] : 0;
-    }
+    if (rc == STORE_OK)
+        rc = read_tasks(self, keys, count, out, &taken);
+    if (taken > 0 && (taken < count || count == limit))
+        out->next = keys[taken - 1];
     free(keys);
     return rc;
 }

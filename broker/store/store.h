@@ -66,7 +66,8 @@ typedef struct store_ops {
     /*  Makes durable what was committed before the call; returns when it is (fsync done). One thread at a
         time, while another may be in the next transaction. */
     int (*sync)(store_t *store);
-    /*  Reads. Inside begin … commit. */
+    /*  Reads. Inside begin … commit. Of large bodies a page holds fewer: it ends with the one that makes it
+        more than LIMIT_WINDOW_BYTES. `due` has two such pages, of what is scheduled and what expires. */
     int (*find)(store_t *store, slice_t id, page_t *out); /* 0 or 1 items */
     int (*load)(store_t *store, uint32_t queue_id, uint64_t after, page_t *out);
     int (*due)(store_t *store, int64_t until_ms, page_t *out);

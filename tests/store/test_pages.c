@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -128,6 +127,26 @@ static void an_expired_waiting_task_is_due_until_it_is_held(void **state)
     record_unref(&record);
 }
 
+/*  Makes a dead letter of a task that waits. */
+static void bury(world_t *world, record_t *record)
+{
+    outcome_spec_t end = {.ending = ENDING_REJECTED, .attempt = 1, .reason = slice_str("no")};
+    world_move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0},
+               NULL);
+    world_move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
+               &end);
+}
+
+static page_t dead(world_t *world, uint32_t queue_id, uint64_t after, size_t limit)
+{
+    page_t page = {0};
+    world_begin(world);
+    assert_int_equal(world->store->ops->dead(world->store, queue_id, after, limit, &page),
+                     STORE_OK);
+    world_commit(world);
+    return page;
+}
+
 static void dead_letters_are_listed_in_pages(void **state)
 {
     world_t *world = *state;
@@ -135,20 +154,13 @@ static void dead_letters_are_listed_in_pages(void **state)
         char id[8];
         snprintf(id, sizeof id, "d%d", (int)seq);
         record_t *record = world_record(seq, id, 0);
-        outcome_spec_t end = {.ending = ENDING_REJECTED, .attempt = 1};
         world_submit(world, record);
-        world_move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0},
-                   NULL);
-        world_move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
-                   &end);
+        bury(world, record);
         record_unref(&record);
     }
     uint64_t after = 0, next_seq = 1;
     do {
-        page_t page = {0};
-        world_begin(world);
-        assert_int_equal(world->store->ops->dead(world->store, 0, after, 2, &page), STORE_OK);
-        world_commit(world);
+        page_t page = dead(world, 0, after, 2);
         for (size_t i = 0; i < page.count; i++)
             assert_int_equal(page.items[i].record->seq, next_seq++);
         after = page.next;
@@ -183,28 +195,85 @@ static void a_page_holds_tasks_of_one_queue_only(void **state)
     page_fini(&page);
 }
 
+/*  A page of them holds at most five: it ends with the one that makes it more than a window's bytes. */
+enum { LARGE = 1 << 20, LARGE_TASKS = 12, LARGE_PAGE = LIMIT_WINDOW_BYTES / LARGE + 1 };
+
+static record_t *large_record(uint64_t seq, int64_t expires_ms)
+{
+    static const uint8_t body[LARGE];
+    char id[8];
+    snprintf(id, sizeof id, "t%d", (int)seq);
+    return record_new(&(task_spec_t){.id = slice_str(id),
+                                     .queue = slice_str("mail"),
+                                     .task_name = slice_str("send"),
+                                     .body = slice(body, sizeof body),
+                                     .expires_ms = expires_ms,
+                                     .max_retries = -1},
+                      seq, 1);
+}
+
 static void a_page_of_large_bodies_ends_early_and_says_so(void **state)
 {
     world_t *world = *state;
-    enum { BODY = 1 << 20, TASKS = 8 };
-    char *body = calloc(1, BODY);
-    for (uint64_t seq = 1; seq <= TASKS; seq++) {
-        char id[8];
-        snprintf(id, sizeof id, "t%d", (int)seq);
-        record_t *record = record_new(&(task_spec_t){.id = slice_str(id),
-                                                     .queue = slice_str("mail"),
-                                                     .task_name = slice_str("send"),
-                                                     .body = slice(body, BODY),
-                                                     .max_retries = -1},
-                                      seq, 1);
+    for (uint64_t seq = 1; seq <= LARGE_TASKS; seq++) {
+        record_t *record = large_record(seq, 0);
         world_submit(world, record);
         record_unref(&record);
     }
-    free(body);
     page_t page = world_load(world, 0);
-    assert_in_range(page.count, 1, TASKS - 1);
+    assert_in_range(page.count, 1, LARGE_PAGE);
     assert_true(page.more);
     page_fini(&page);
+}
+
+/*  Half of them are scheduled, and half expire. */
+static void due_tasks_of_large_bodies_come_in_short_pages(void **state)
+{
+    world_t *world = *state;
+    record_t *records[2 * LARGE_TASKS + 1];
+    for (uint64_t seq = 1; seq <= 2 * LARGE_TASKS; seq++) {
+        bool expires = seq > LARGE_TASKS;
+        records[seq] = large_record(seq, expires ? 100 : 0);
+        world_move(world, records[seq], REEVE_STATE_UNKNOWN,
+                   expires ? REEVE_STATE_QUEUED : REEVE_STATE_SCHEDULED, expires ? 0 : 100, none,
+                   NULL);
+    }
+    size_t seen = 0;
+    int64_t next_ms = 0;
+    while (next_ms <= 200) {
+        page_t page = due(world, 200);
+        assert_in_range(page.count, 1, 2 * LARGE_PAGE);
+        for (size_t i = 0; i < page.count; i++)
+            world_move(world, records[page.items[i].record->seq], page.items[i].state,
+                       REEVE_STATE_CANCELLED, 0, none, NULL);
+        seen += page.count;
+        next_ms = page.next_ms;
+        page_fini(&page);
+    }
+    assert_int_equal(seen, 2 * LARGE_TASKS);
+    for (uint64_t seq = 1; seq <= 2 * LARGE_TASKS; seq++)
+        record_unref(&records[seq]);
+}
+
+static void dead_letters_of_large_bodies_come_in_short_pages(void **state)
+{
+    world_t *world = *state;
+    for (uint64_t seq = 1; seq <= LARGE_TASKS; seq++) {
+        record_t *record = large_record(seq, 0);
+        world_submit(world, record);
+        bury(world, record);
+        record_unref(&record);
+    }
+    uint64_t after = 0, next_seq = 1;
+    do {
+        page_t page = dead(world, 0, after, LIMIT_LIST_ROWS);
+        assert_in_range(page.count, 1, LARGE_PAGE);
+        for (size_t i = 0; i < page.count; i++)
+            assert_int_equal(page.items[i].record->seq, next_seq++);
+        after = page.next;
+        page_fini(&page);
+    } while (after);
+    assert_int_equal(next_seq, LARGE_TASKS + 1);
 }
 
 static void more_due_tasks_than_a_page_are_asked_for_again_at_once(void **state)
@@ -259,22 +328,15 @@ static void a_scheduled_task_expires_too(void **state)
 static void dead_letters_are_listed_by_queue(void **state)
 {
     world_t *world = *state;
-    outcome_spec_t end = {.ending = ENDING_REJECTED, .attempt = 1, .reason = slice_str("no")};
     for (uint64_t seq = 1; seq <= 4; seq++) {
         char id[8];
         snprintf(id, sizeof id, "d%d", (int)seq);
         record_t *record = world_record_in(1 + seq % 2, seq, id, (int)seq);
         world_submit(world, record);
-        world_move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_PROCESSING, 1, (tries_t){1, 0, 0},
-                   NULL);
-        world_move(world, record, REEVE_STATE_PROCESSING, REEVE_STATE_FAILED, 0, (tries_t){1, 1, 0},
-                   &end);
+        bury(world, record);
         record_unref(&record);
     }
-    page_t page = {0};
-    world_begin(world);
-    assert_int_equal(world->store->ops->dead(world->store, 2, 0, 10, &page), STORE_OK);
-    world_commit(world);
+    page_t page = dead(world, 2, 0, 10);
     assert_int_equal(page.count, 2);
     assert_int_equal(page.next, 0);
     assert_int_equal(page.items[0].record->seq, 1); /* the oldest first, whatever its priority */
@@ -293,6 +355,8 @@ int main(void)
         BOTH(dead_letters_are_listed_in_pages),
         BOTH(a_page_holds_tasks_of_one_queue_only),
         BOTH(a_page_of_large_bodies_ends_early_and_says_so),
+        BOTH(due_tasks_of_large_bodies_come_in_short_pages),
+        BOTH(dead_letters_of_large_bodies_come_in_short_pages),
         BOTH(more_due_tasks_than_a_page_are_asked_for_again_at_once),
         BOTH(a_scheduled_task_expires_too),
         BOTH(dead_letters_are_listed_by_queue),
