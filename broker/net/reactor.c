@@ -24,6 +24,7 @@ enum {
     PEER_IDLE_MS = 600 * 1000, /* a silent peer is forgotten after */
     EXPIRE_MS = 10 * 1000,
     DISK_MS = 1000,
+    KEEPALIVE_S = 5,
     LINGER_MS = 20, /* how long changes that nobody waits for gather */
     LINGER_REQUESTS = 4096,
 };
@@ -693,9 +694,11 @@ static bool open_router(reactor_t *self, char *problem, size_t size)
     set_option(self->router, ZMQ_SNDHWM, LIMIT_PEER_MESSAGES);
     set_option(self->router, ZMQ_LINGER, 500);
     set_option(self->router, ZMQ_BACKLOG, 1024);
+    /* Not ZMTP's heartbeats: they pass for unanswered where a queue is full, here or at the peer. */
     set_option(self->router, ZMQ_TCP_KEEPALIVE, 1);
-    set_option(self->router, ZMQ_HEARTBEAT_IVL, 3000);
-    set_option(self->router, ZMQ_HEARTBEAT_TIMEOUT, 10000);
+    set_option(self->router, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
+    set_option(self->router, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S);
+    set_option(self->router, ZMQ_TCP_MAXRT, 3 * KEEPALIVE_S * 1000);
     for (size_t i = 0; i < self->config.endpoint_count; i++) {
         const char *endpoint = self->config.endpoints[i];
         if (!endpoint_bind(self->router, endpoint, problem, size))

@@ -421,6 +421,21 @@ class Lives(MajordomoTest):
         self.assertEqual([line.split(" ")[0] for line in lines], ["READY", "REQUEST", "REPLIED"])
         self.assertIsNone(broker.log.find("lease_lost"))
 
+    def test_a_busy_worker_whose_queue_is_full_is_not_dead(self):
+        broker = self.broker({"heartbeat": "50ms"})
+        worker = self.enterContext(zmq.Context.instance().socket(zmq.DEALER))
+        worker.rcvhwm = 1
+        worker.connect(broker.tcp)
+        worker.send_multipart([b"MDPW02", b"\x01", b"echo"])
+        client = self.peer(mdp.Client02, broker.tcp)
+        client.send("echo", "x")
+        self.assertTrue(client.quiet_for(15_000))  # longer than a connection may be dead
+        while (request := worker.recv_multipart())[1] != b"\x02":
+            pass
+        worker.send_multipart([b"MDPW02", b"\x04", request[2], b"", b"y"])
+        self.assertEqual(client.recv_all("echo"), ([], [b"y"]))
+        self.assertIsNone(broker.log.find("worker_lost"))
+
     def test_busy_workers_get_heartbeats(self):
         broker = self.broker()
         for version, worker_class in WORKERS.items():
