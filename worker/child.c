@@ -30,15 +30,14 @@ typedef struct capture {
 } capture_t;
 
 struct child {
-    pid_t pid;
-    int pidfd; /* -1 once the exit was seen; the process stays unreaped until the end, so that its
-                  number, which names the group, cannot be given to a stranger */
+    pid_t pid; /* names the group, too: unreaped, it cannot be given to a stranger */
+    int pidfd; /* owned, as F_SETOWN means it, by the group */
     int input_fd;
     uint8_t *input; /* NULL when the pipe took all at once */
     size_t input_size, input_written;
     capture_t output, errors;
     int64_t timeout_at_ms, kill_at_ms, linger_until_ms, kill_after_ms;
-    bool timed_out, terminating, exited;
+    bool timed_out, terminating, exited, reaped;
     siginfo_t status;
 };
 
@@ -161,7 +160,9 @@ child_t *child_start(const child_spec_t *spec, int64_t now_ms)
     pipes_close(&pipes, 1);
     if (error == 0) {
         self->pidfd = pidfd_open(self->pid, 0);
-        bool watched = self->pidfd >= 0 && watch(spec, self->pidfd, EPOLLIN) &&
+        /* An edge: after the exit it stays readable. */
+        bool watched = self->pidfd >= 0 && watch(spec, self->pidfd, EPOLLIN | EPOLLET) &&
+                       fcntl(self->pidfd, F_SETOWN, -self->pid) == 0 &&
                        watch(spec, self->output.fd, EPOLLIN) &&
                        watch(spec, self->errors.fd, EPOLLIN) && feed_first(self, spec);
         error = watched ? 0 : errno;
@@ -172,6 +173,31 @@ child_t *child_start(const child_spec_t *spec, int64_t now_ms)
     return self;
 }
 
+static void reap(child_t *self)
+{
+    while (!self->reaped && waitpid(self->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    self->reaped = true;
+}
+
+/*  Whether a process of the group is left after its leader's exit. The dead count until they are reaped:
+    so the leader is, and what was left to us where we are init. Then a stranger may get the number as soon
+    as the last one is gone, but the owner of a descriptor is the group itself. */
+static bool group_lives(child_t *self)
+{
+    reap(self);
+    while (fcntl(self->pidfd, F_GETOWN) != 0)
+        if (waitpid(-self->pid, NULL, WNOHANG) <= 0)
+            return true;
+    return false;
+}
+
+static void kill_group(child_t *self)
+{
+    if (!self->reaped || group_lives(self))
+        kill(-self->pid, SIGKILL);
+}
+
 void child_destroy(child_t **self)
 {
     child_t *c = *self;
@@ -180,9 +206,8 @@ void child_destroy(child_t **self)
     *self = NULL;
     if (c->pid > 0) {
         if (!c->exited || c->terminating)
-            kill(-c->pid, SIGKILL);
-        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+            kill_group(c);
+        reap(c);
     }
     close_fd(&c->pidfd);
     close_fd(&c->input_fd);
@@ -254,7 +279,7 @@ static void drain(capture_t *self)
     }
 }
 
-/*  Looks for the exit without reaping: see `pidfd` above. */
+/*  Looks for the exit without reaping: see `pid` above. */
 static void look_for_exit(child_t *self, int64_t now_ms)
 {
     if (self->exited ||
@@ -262,7 +287,6 @@ static void look_for_exit(child_t *self, int64_t now_ms)
         self->status.si_pid == 0)
         return;
     self->exited = true;
-    close_fd(&self->pidfd); /* it would stay readable */
     close_fd(&self->input_fd);
     self->timeout_at_ms = NEVER;
     /* While terminating the rest of the group has the same grace as its leader had. */
@@ -276,7 +300,7 @@ static void watch_time(child_t *self, int64_t now_ms)
         child_terminate(self, now_ms);
     }
     if (now_ms >= self->kill_at_ms) {
-        kill(-self->pid, SIGKILL);
+        kill_group(self);
         self->kill_at_ms = NEVER;
         if (self->exited)
             self->linger_until_ms = now_ms + CHILD_LINGER_MS;
@@ -293,6 +317,10 @@ bool child_step(child_t *self, int64_t now_ms)
     bool read_all = self->output.fd < 0 && self->errors.fd < 0;
     if (!self->exited || (!read_all && now_ms < self->linger_until_ms))
         return false;
+    if (self->kill_at_ms != NEVER && group_lives(self)) {
+        self->linger_until_ms = now_ms + CHILD_LOOK_MS;
+        return false;
+    }
     close_fd(&self->output.fd);
     close_fd(&self->errors.fd);
     if (self->errors.size > self->errors.limit)

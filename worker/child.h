@@ -39,9 +39,10 @@ child_t *child_start(const child_spec_t *spec, int64_t now_ms);
 void child_destroy(child_t **self);
 
 /*  Moves data and watches the time; true once it has ended and its output is read. What it left
-    behind in the background does not keep it: reading stops CHILD_LINGER_MS after its exit. */
+    behind in the background does not keep it: reading stops CHILD_LINGER_MS after its exit. One that is
+    terminated has ended with the last process of its group, which is looked for every CHILD_LOOK_MS. */
 bool child_step(child_t *self, int64_t now_ms);
-enum { CHILD_LINGER_MS = 200 };
+enum { CHILD_LINGER_MS = 200, CHILD_LOOK_MS = 50 };
 
 /*  When child_step should be called at the latest; INT64_MAX: never. */
 int64_t child_deadline(const child_t *self);

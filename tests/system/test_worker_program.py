@@ -217,6 +217,23 @@ class Time(WorkerTest):
         document = self.wait_until(self.endpoint, task_id, state="failed")
         self.assertEqual(document["reason"], "timeout")
 
+    def test_the_leader_s_end_takes_no_time_from_the_rest_of_its_group(self):
+        self.worker(self.endpoint, "default", "--kill-after", "1h", *BY_NAME)
+        heard, gate = self.ear("heard"), self.gate("gate")
+        graceful = self.file(
+            "graceful",
+            f"exec 3>{heard.path} >/dev/null 2>&1; "
+            f"trap 'echo told >&3; read line <{gate}; echo cleaned up >&3; exit' TERM; "
+            "while :; do sleep 0.01; done",
+        )
+        limits = ("--timeout", "300ms", "--max-retries", 0)
+        task_id = self.submit(self.endpoint, f"sh {graceful} >/dev/null 2>&1; true", *limits)
+        self.assertEqual(heard.read(), "told\n")
+        self.open_gate(gate)
+        self.assertEqual(heard.rest(), "cleaned up\n")
+        document = self.wait_until(self.endpoint, task_id, state="failed")
+        self.assertEqual(document["reason"], "timeout")
+
     def test_a_command_that_ends_when_told_is_a_timeout_all_the_same(self):
         self.worker(self.endpoint, "default", *BY_NAME)
         end = self.outcome(
