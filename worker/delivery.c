@@ -144,6 +144,11 @@ uint32_t reeve_delivery_max_retries(const reeve_delivery_t *self)
                : (uint32_t)at_most(self->task.max_retries, UINT32_MAX);
 }
 
+int64_t reeve_delivery_created_at_ms(const reeve_delivery_t *self)
+{
+    return (int64_t)self->task.created_at_ms;
+}
+
 int64_t reeve_delivery_timeout_ms(const reeve_delivery_t *self)
 {
     return (int64_t)self->task.timeout_ms;

@@ -194,6 +194,23 @@ static child_t *spawn(const job_t *self, const job_context_t *context, const cha
     return child;
 }
 
+/*  A task that this program has done already: told again, not run again. */
+static bool settle_done(job_t **self)
+{
+    job_t *job = *self;
+    const reeve_settlement_t *success = guard_find(job->source->guard, job->delivery);
+    if (success == NULL)
+        return false;
+    if (log_enabled(LOG_INFO)) {
+        log_line_t line = line_about(job->delivery);
+        log_write(LOG_INFO, "task_done_before", line.fields, line.count);
+    }
+    reeve_settlement_t again = *success;
+    reeve_settle(job->source->worker, &job->delivery, &again);
+    job_destroy(self);
+    return true;
+}
+
 /*  The document with a newline after it, so that a shell's `read` is content; NULL when the task's
     body is not what it should be. */
 static char *document_line(const reeve_delivery_t *delivery)
@@ -210,6 +227,8 @@ static char *document_line(const reeve_delivery_t *delivery)
 bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, int64_t now_ms)
 {
     job_t *job = *self;
+    if (settle_done(self))
+        return false;
     const char *task_name = reeve_delivery_task_name(job->delivery);
     const char *handler = find_handler(context->options, task_name);
     const char *const by_shell[] = {"/bin/sh", "-c", handler, NULL};
@@ -263,6 +282,8 @@ void job_finish(job_t **self, const job_context_t *context, int64_t now_ms)
     if (outcome.settlement.verdict == REEVE_SUCCESS && end.errors.size > 0)
         log_event(LOG_DEBUG, "task_stderr", F_STR("task_id", reeve_delivery_id(job->delivery)),
                   F_SLICE("stderr", end.errors));
+    if (outcome.settlement.verdict == REEVE_SUCCESS)
+        guard_remember(job->source->guard, job->delivery, &outcome.settlement);
     reeve_settle(job->source->worker, &job->delivery, &outcome.settlement);
     outcome_fini(&outcome);
     job_destroy(self);

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "reeve/worker.h"
 #include "worker/child.h"
+#include "worker/guard.h"
 #include "worker/metrics.h"
 #include "worker/options.h"
 
@@ -15,6 +16,7 @@ typedef struct source {
     reeve_worker_t *worker;
     bool connected; /* as last logged */
     log_limit_t problems;
+    guard_t *guard;
 } source_t;
 
 /*  What is done with the task when its command has ended. */
@@ -51,8 +53,8 @@ void job_context_fini(job_context_t *context);
 
 job_t *job_new(source_t *source, reeve_delivery_t *delivery);
 
-/*  Runs the task's command. False when there is nothing to run or it cannot be: the task is settled
-    and the job gone then. */
+/*  Runs the task's command. False when there is nothing to run, it cannot be, or was before (guard.h): the
+    task is settled and the job gone then. */
 bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, int64_t now_ms);
 
 /*  After child_step said true: settles (or what `fate` says), counts, logs, frees. */

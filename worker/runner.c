@@ -68,15 +68,39 @@ static void log_problem(void *argument, const char *task_id, reeve_error_t error
               F_INT("suppressed", suppressed));
 }
 
+static void forget_done(void *argument, const char *task_id, uint32_t attempt)
+{
+    guard_forget(((source_t *)argument)->guard, task_id, attempt);
+}
+
+static void free_slot(runner_t *self, size_t slot)
+{
+    self->slots[slot] = NULL;
+    self->free_slots[self->free_count++] = slot;
+}
+
+/*  Where its command has come to its end. */
+static bool finish_job(runner_t *self, job_t *job, int64_t now_ms)
+{
+    if (!child_step(job->child, now_ms))
+        return false;
+    free_slot(self, job->slot);
+    job_finish(&job, &self->context, now_ms);
+    return true;
+}
+
+/*  A command that has ended already is worth to be remembered (guard.h). */
 static void revoke_job(runner_t *self, job_t *job)
 {
-    job->fate = JOB_DROP;
-    if (job->child != NULL) {
-        child_terminate(job->child, clock_mono_ms());
-        return;
+    int64_t now_ms = clock_mono_ms();
+    if (job->child == NULL) {
+        job->fate = JOB_DROP;
+        DL_DELETE(self->waiting, job);
+        job_abandon(&job, &self->context);
+    } else if (!finish_job(self, job, now_ms)) {
+        job->fate = JOB_DROP;
+        child_terminate(job->child, now_ms);
     }
-    DL_DELETE(self->waiting, job);
-    job_abandon(&job, &self->context);
 }
 
 static void tell_connections(const runner_t *self)
@@ -136,12 +160,6 @@ static void start_waiting(runner_t *self)
     }
 }
 
-static void free_slot(runner_t *self, size_t slot)
-{
-    self->slots[slot] = NULL;
-    self->free_slots[self->free_count++] = slot;
-}
-
 static void step_commands(runner_t *self)
 {
     int64_t now_ms = clock_mono_ms();
@@ -150,10 +168,7 @@ static void step_commands(runner_t *self)
         if (job == NULL || (!job->ready && now_ms < child_deadline(job->child)))
             continue;
         job->ready = false;
-        if (!child_step(job->child, now_ms))
-            continue;
-        free_slot(self, slot);
-        job_finish(&job, &self->context, now_ms);
+        finish_job(self, job, now_ms);
     }
 }
 
@@ -411,7 +426,9 @@ static bool open_source(runner_t *self, const char *endpoint, const char *worker
         return false;
     }
     self->source_count++;
+    source->guard = guard_new();
     reeve_worker_on_problem(source->worker, log_problem, source);
+    reeve_worker_on_settled(source->worker, forget_done, source);
     return watch(self, reeve_worker_fd(source->worker), TAG_BROKER) || refused_by_system(self);
 }
 
@@ -437,8 +454,10 @@ static bool runner_init(runner_t *self, const options_t *options, const char *wo
 static void runner_fini(runner_t *self)
 {
     http_server_stop(&self->http);
-    for (size_t i = 0; i < self->source_count; i++)
+    for (size_t i = 0; i < self->source_count; i++) {
         reeve_worker_destroy(&self->sources[i].worker);
+        guard_destroy(&self->sources[i].guard);
+    }
     worker_metrics_destroy(&self->metrics);
     job_context_fini(&self->context);
     free(self->sources);

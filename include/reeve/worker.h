@@ -72,7 +72,8 @@ const char *reeve_delivery_task_name(const reeve_delivery_t *self);
 const char *reeve_delivery_queue(const reeve_delivery_t *self);
 uint32_t reeve_delivery_attempt(const reeve_delivery_t *self);
 uint32_t reeve_delivery_max_retries(const reeve_delivery_t *self);
-int64_t reeve_delivery_timeout_ms(const reeve_delivery_t *self); /* 0: none */
+int64_t reeve_delivery_timeout_ms(const reeve_delivery_t *self);    /* 0: none */
+int64_t reeve_delivery_created_at_ms(const reeve_delivery_t *self); /* since 1970-01-01 UTC */
 /*  The task document as JSON text; malloc'd, the caller frees it. NULL when there is no memory for it. */
 char *reeve_delivery_document(const reeve_delivery_t *self);
 void *reeve_delivery_user(const reeve_delivery_t *self);

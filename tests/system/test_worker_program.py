@@ -275,6 +275,22 @@ class Lease(ProgramTest):
         self.assertEqual((end["state"], end["attempts"]), ("success", 1))
 
 
+    def test_what_was_done_by_a_worker_that_had_been_given_up_is_not_done_again(self):
+        broker = self.broker({"liveness": "1s", "grace": "0s"})
+        ran = self.file("ran")
+        worker = self.worker(
+            *(broker.ipc, "default", "--", "sh", "-c"),
+            f"echo $REEVE_ATTEMPT >>{ran}; kill -STOP $PPID; echo '[1]'",
+        )
+        task_id = self.submit(broker.ipc, "stop-my-worker")
+        broker.wait("lease_lost", task_id=task_id)
+        worker.signal(signal.SIGCONT)
+        worker.log.wait("task_done_before", task_id=task_id)
+        end = self.wait_for_end(broker.ipc, task_id)[task_id]
+        self.assertEqual((end["state"], end["result"]), ("success", [1]))
+        self.assertEqual(ran.read_text(), "1\n")
+
+
 class Stop(WorkerTest):
     def test_sigterm_finishes_what_runs_and_gives_the_rest_back_uncounted(self):
         worker = self.worker(self.endpoint, "default", "-c", 1, "--prefetch", 2, *BY_NAME)
