@@ -505,9 +505,10 @@ void worker_session_receive(worker_session_t *self, slice_t frame, int64_t now_m
     }
     self->heard_ms = now_ms;
     dispatch(self, &message, now_ms);
-    /* A broker that is going down may welcome us and say goodbye, over and over: only one that
-       talks on has earned a quick return next time. */
-    if (self->phase == REGISTERED && message.command != WIRE_WELCOME)
+    /* A broker that is going down, or has no room for us, may welcome us and say goodbye, over and over:
+       only one that talks on has earned a quick return next time. */
+    if (self->phase == REGISTERED && message.command != WIRE_WELCOME &&
+        message.command != WIRE_ERROR)
         self->backoff_ms = BACKOFF_LEAST_MS;
 }
 

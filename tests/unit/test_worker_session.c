@@ -350,6 +350,23 @@ static void a_broker_that_says_goodbye_is_left_and_tried_again(void **state)
     expect_said(story, WIRE_SETTLE);
 }
 
+static void a_broker_that_does_not_register_us_is_tried_later_and_later(void **state)
+{
+    story_t *story = *state;
+    static const int64_t least[] = {50, 100, 200, 400};
+    connect_worker(story);
+    for (size_t i = 0; i < sizeof least / sizeof least[0]; i++) {
+        hear_error(story, 0, REEVE_ERR_TOO_MANY);
+        hear_message(story, (wire_message_t){.command = WIRE_GOODBYE});
+        assert_int_equal(tick(story, 0), SESSION_CLOSE);
+        int64_t pause = worker_session_next_ms(story->session, story->now_ms);
+        assert_in_range(pause, least[i], 2 * least[i]);
+        assert_int_equal(tick(story, pause), SESSION_OPEN);
+        expect_said(story, WIRE_HELLO);
+        register_worker(story, 2);
+    }
+}
+
 static void a_broker_that_forgot_us_is_told_all_again_on_the_same_connection(void **state)
 {
     story_t *story = *state;
@@ -809,6 +826,7 @@ int main(void)
         STORY(a_second_welcome_of_the_same_broker_changes_nothing),
         STORY(a_silent_broker_gets_a_new_connection_after_a_growing_pause),
         STORY(a_broker_that_says_goodbye_is_left_and_tried_again),
+        STORY(a_broker_that_does_not_register_us_is_tried_later_and_later),
         STORY(a_broker_that_forgot_us_is_told_all_again_on_the_same_connection),
         STORY(heartbeats_come_in_the_broker_s_interval_and_name_all_held),
         STORY(connects_and_heartbeats_are_counted),
