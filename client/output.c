@@ -148,10 +148,12 @@ void table_print(table_t *table)
 
 static int write_error; /* the errno of the first flush that failed; 0: stdio flushed by itself */
 
-void output_flush(void)
+bool output_flush(void)
 {
-    if (fflush(stdout) != 0 && write_error == 0)
+    bool good = fflush(stdout) == 0;
+    if (!good && write_error == 0)
         write_error = errno;
+    return good;
 }
 
 int output_close(int code)

@@ -42,8 +42,8 @@ __attribute__((format(printf, 2, 3))) void table_addf(table_t *table, const char
 /*  Writes it to stdout and frees the cells. */
 void table_print(table_t *table);
 
-/*  Flushes stdout. Why a write failed is kept for output_close. */
-void output_flush(void);
+/*  Flushes stdout; false when that fails, and the reason is kept for output_close. */
+bool output_flush(void);
 /*  Flushes stdout; a failed write makes the exit code EX_IOERR. */
 int output_close(int code);
 

@@ -109,7 +109,7 @@ int batch_run(cli_t *cli, int64_t interval_ms, int64_t iterations, sort_key_t so
         if (i > 0 && !cli->json)
             puts("");
         print(cli, &model);
-        if (fflush(stdout) != 0)
+        if (!output_flush())
             break; /* output_close tells */
     }
     model_fini(&model);

@@ -297,7 +297,7 @@ class Ends(CliTest):
         self.worker(self.endpoint, "default", *BY_NAME)
         good = self.submit(self.endpoint, "true")
         self.wait_for_end(self.endpoint, good)
-        for verb in (["wait", good, "unheard-of"], ["status", good]):
+        for verb in (["wait", good, "unheard-of"], ["status", good], ["top", "--batch"]):
             with open("/dev/full", "w", encoding="utf-8") as full:
                 client = self.client(self.endpoint, *verb, stdout=full)
                 told = self.finish(client, EX_IOERR)[1]
