@@ -231,7 +231,10 @@ static int run_check(cli_t *cli, int argc, char **argv)
     cli_connect(cli);
     if (!ask(cli, &self, &error)) {
         bool away = error == REEVE_ERR_UNREACHABLE || error == REEVE_ERR_TIMED_OUT;
-        return tell(&self, away ? CHECK_CRITICAL : CHECK_UNKNOWN, reeve_error_meaning(error));
+        char why[512];
+        snprintf(why, sizeof why, "%s: %s", reeve_client_broker(cli->client),
+                 reeve_error_meaning(error));
+        return tell(&self, away ? CHECK_CRITICAL : CHECK_UNKNOWN, why);
     }
     if (self.queue && !self.found)
         return tell(&self, CHECK_UNKNOWN, "there is no queue of this name");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/output.h"
+#include "common/limits.h"
 #include "common/parse.h"
 
 static void print_help(const verb_t *verb)
@@ -169,6 +170,8 @@ int cli_fail(const char *subject, reeve_error_t error, const char *text)
 
 int cli_call_failed(const cli_t *cli, const char *subject, reeve_error_t error)
 {
+    if (error == REEVE_ERR_UNREACHABLE)
+        subject = reeve_client_broker(cli->client);
     return cli_fail(subject, error, reeve_client_error_text(cli->client));
 }
 

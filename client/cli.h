@@ -68,7 +68,7 @@ __attribute__((format(printf, 1, 2))) void cli_say(const char *format, ...);
     returns the exit code for it. */
 int cli_fail(const char *subject, reeve_error_t error, const char *text);
 int cli_exit_code(reeve_error_t error);
-/*  The same for the last call on cli->client. */
+/*  The same for the last call on cli->client; of a broker that is away the endpoint is the subject. */
 int cli_call_failed(const cli_t *cli, const char *subject, reeve_error_t error);
 
 /*  Whether submitting again later may go well. */

@@ -103,6 +103,8 @@ class CheckTest(SystemTest):
         self.check_without_values(UNKNOWN, "UNKNOWN", "--queue", "nowhere", "--min-workers", 1)
         self.endpoint = "tcp://127.0.0.1:9"
         self.check_without_values(CRITICAL, "CRITICAL", "--connect-timeout", "200ms")
+        self.assertEqual(self.check("--connect-timeout", "200ms")[1],
+                         f"REEVE CRITICAL: all queues: {self.endpoint}: the broker cannot be reached\n")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class CommandLine(ProgramTest):
             (["submit", "a", "b"], "'b' is one operand too many"),
             (["submit", "a", "--priority", "10"], "--priority: '10' is not in 0..9"),
             (["submit", "a", "--timeout", "10"], "--timeout: '10' is not a duration"),
+            (["submit", "a", "--delay", "4000d"], "1h30m, up to 3660d"),
             (["submit", "a", "--run-at", "noon"], "--run-at: 'noon' is not a time"),
             (["submit", "a", "--wait-timeout", "1s"], "--wait-timeout is for --wait"),
             (["submit", "a", "--delay", "1s", "--run-at", "2999-01-01T00:00:00Z"], "either"),
@@ -395,7 +396,8 @@ class Away(CliTest):
         for verb in (["submit", "job"], ["status", "a"], ["wait", "a"], ["queues"], ["dead", "list"]):
             done = run(REEVE, "--broker", nobody, "--connect-timeout", "100ms", *verb)
             self.assertEqual((done.returncode, done.stdout), (EX_UNAVAILABLE, ""), done.stderr)
-            self.assertIn("(unreachable)", done.stderr)
+            self.assertIn(f"reeve: {nobody}: the broker cannot be reached (unreachable)\n",
+                          done.stderr)
 
     def test_the_end_of_the_waiting_is_none_of_a_submission_that_was_not_made(self):
         nobody = f"ipc://{self.home}/nobody"
