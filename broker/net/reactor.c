@@ -691,6 +691,7 @@ static bool open_router(reactor_t *self, char *problem, size_t size)
     int64_t max_message = LIMIT_MESSAGE_BYTES;
     zmq_setsockopt(self->router, ZMQ_MAXMSGSIZE, &max_message, sizeof max_message);
     set_option(self->router, ZMQ_ROUTER_MANDATORY, 1);
+    set_option(self->router, ZMQ_RCVHWM, LIMIT_PEER_INPUT);
     set_option(self->router, ZMQ_SNDHWM, LIMIT_PEER_MESSAGES);
     set_option(self->router, ZMQ_LINGER, 500);
     set_option(self->router, ZMQ_BACKLOG, 1024);

@@ -8,15 +8,18 @@ import sqlite3
 import time
 
 import mdp_harness
+import zmq
 from mdp_harness import BUILD, SystemTest
 
 import mdp
-from reeve_peer import ReevePeer
+from reeve_peer import ReevePeer, decode, encode
 
 EX_IOERR = 74
 BATCH = 20
 WINDOW = 10 * BATCH
 CONFIRMED_BEFORE = 400
+LARGE_BYTES = 4 << 20
+MANY_LARGE = 70  # more than LIMIT_UNCOMMITTED_BYTES and LIMIT_PEER_INPUT let the broker take
 BYTES_MAX = 100 << 20  # far more than a log that is not moved into the database has
 
 
@@ -217,6 +220,23 @@ class DiskFaultTest(SystemTest):
         worker.settle(token)
         worker.expect("SETTLED")
         self.assertEqual([line for line in broker.log.lines if line["event"] == "worker_lost"], [])
+
+    def test_what_is_sent_while_nobody_listens_waits_at_the_peer(self):
+        broker = self.faulty_broker()
+        producer = self.enterContext(zmq.Context.instance().socket(zmq.DEALER))
+        producer.sndhwm, producer.linger = 1, 0
+        producer.connect(broker.ipc)
+        self.break_disk("hang -wal always")
+        body = '{"args":[],"kwargs":{"x":"%s"}}' % ("x" * LARGE_BYTES)
+        sent = 0
+        while sent < MANY_LARGE and producer.poll(2000, zmq.POLLOUT):
+            sent += 1
+            task = {"id": f"t{sent}", "queue": "q", "task_name": "n", "body": body}
+            producer.send(encode("SUBMIT", first=sent, task=[task]))
+        self.assertLess(sent, MANY_LARGE)
+        self.fault.unlink()
+        while sent > 0:
+            sent -= sum(part["count"] for part in decode(producer.recv())[1]["range"])
 
 
 if __name__ == "__main__":
