@@ -639,39 +639,65 @@ void config_fini(config_t *self)
 static void print_text(const char *text, FILE *out)
 {
     const char *quote = strchr(text, '"') == NULL ? "\"" : strchr(text, '\'') == NULL ? "'" : "";
-    fprintf(out, "%s%s%s\n", quote, text, quote);
+    fprintf(out, "%s%s%s", quote, text, quote);
+}
+
+typedef struct unit {
+    const char *name;
+    int64_t size;
+} unit_t;
+
+/*  In the largest unit that divides it, as people write it. */
+static void print_in_unit(int64_t value, const unit_t *unit, FILE *out)
+{
+    while (value % unit->size != 0)
+        unit++;
+    fprintf(out, "%" PRId64 "%s", value / unit->size, value == 0 ? "" : unit->name);
+}
+
+static void print_value(const setting_t *setting, const void *base, FILE *out)
+{
+    static const unit_t durations[] = {
+        {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    static const unit_t sizes[] = {
+        {"T", 1LL << 40}, {"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}, {"", 1}};
+    const void *at = (const char *)base + setting->offset;
+    switch (setting->kind) {
+    case TEXT:
+    case ADDRESS:
+        print_text(*(char *const *)at, out);
+        break;
+    case DURATION:
+        print_in_unit(*(const int64_t *)at, durations, out);
+        break;
+    case SIZE:
+        print_in_unit(*(const int64_t *)at, sizes, out);
+        break;
+    case INTEGER:
+        fprintf(out, "%" PRId64, *(const int64_t *)at);
+        break;
+    case COUNT32:
+        fprintf(out, "%" PRIu32, *(const uint32_t *)at);
+        break;
+    case FORMAT:
+        fputs(*(const log_format_t *)at == LOG_JSON ? "json" : "text", out);
+        break;
+    case LEVEL:
+        fputs(log_level_name(*(const log_level_t *)at), out);
+        break;
+    case DURABILITY:
+        fputs(durability_name(*(const durability_t *)at), out);
+        break;
+    }
 }
 
 static void print_settings(const setting_t *settings, int count, const void *base,
                            const char *indent, FILE *out)
 {
     for (int i = 0; i < count; i++) {
-        const void *at = (const char *)base + settings[i].offset;
         fprintf(out, "%s%s = ", indent, settings[i].key);
-        switch (settings[i].kind) {
-        case TEXT:
-        case ADDRESS:
-            print_text(*(char *const *)at, out);
-            break;
-        case DURATION:
-            fprintf(out, "%" PRId64 "ms\n", *(const int64_t *)at);
-            break;
-        case COUNT32:
-            fprintf(out, "%" PRIu32 "\n", *(const uint32_t *)at);
-            break;
-        case FORMAT:
-            fprintf(out, "%s\n", *(const log_format_t *)at == LOG_JSON ? "json" : "text");
-            break;
-        case LEVEL:
-            fprintf(out, "%s\n", log_level_name(*(const log_level_t *)at));
-            break;
-        case DURABILITY:
-            fprintf(out, "%s\n", durability_name(*(const durability_t *)at));
-            break;
-        default:
-            fprintf(out, "%" PRId64 "\n", *(const int64_t *)at);
-            break;
-        }
+        print_value(&settings[i], base, out);
+        fputc('\n', out);
     }
 }
 
@@ -681,6 +707,7 @@ void config_print(const config_t *self, FILE *out)
     for (size_t i = 0; i < self->bind_count; i++) {
         fputs("    bind = ", out);
         print_text(self->bind[i], out);
+        fputc('\n', out);
     }
     print_settings(broker_settings, BROKER_COUNT, self, "    ", out);
     fprintf(out, "defaults\n");

@@ -16,7 +16,7 @@ bool parse_int(const char *text, int64_t min, int64_t max, int64_t *out);
     LIMIT_DURATION_MS. A bare number other than 0 is refused: its unit would be a guess. */
 bool parse_duration_ms(const char *text, int64_t *out);
 
-/*  "512" "64K" "16M" "2G" (powers of 1024, optional "iB"), up to 2^50 bytes. */
+/*  "512" "64K" "16M" "2G" "1T" (powers of 1024, optional "iB"), up to 2^50 bytes. */
 bool parse_size(const char *text, int64_t *out);
 
 /*  RFC 3339 ("2026-05-20T10:30:00.000Z", any offset) to milliseconds since 1970 UTC, >= 0. */

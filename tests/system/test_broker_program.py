@@ -104,12 +104,12 @@ class Configuration(ProgramTest):
                 ("log-level", "info"),
                 ("log-to", "stderr"),
                 ("log-task-rate", "1000"),
-                ("heartbeat", "1000ms"),
-                ("liveness", "10000ms"),
-                ("grace", "3000ms"),
-                ("mdp-liveness", "10000ms"),
-                ("mdp-timeout", "300000ms"),
-                ("disk-reserve", str(64 << 20)),
+                ("heartbeat", "1s"),
+                ("liveness", "10s"),
+                ("grace", "3s"),
+                ("mdp-liveness", "10s"),
+                ("mdp-timeout", "5m"),
+                ("disk-reserve", "64M"),
                 ("max-queues", "100000"),
             ],
         )
@@ -118,10 +118,10 @@ class Configuration(ProgramTest):
             [
                 ("max-retries", "3"),
                 ("max-deaths", "3"),
-                ("backoff", "1000ms"),
-                ("backoff-max", "600000ms"),
-                ("timeout", "0ms"),
-                ("retention", "3600000ms"),
+                ("backoff", "1s"),
+                ("backoff-max", "10m"),
+                ("timeout", "0"),
+                ("retention", "1h"),
                 ("max-length", "0"),
                 ("max-bytes", "0"),
                 ("log-every", "1"),
@@ -138,20 +138,22 @@ class Configuration(ProgramTest):
         )
         found = {name: dict(items) for name, items in self.check("--config", path).items()}
         email, sms = found["queues/email"], found["queues/sms"]
-        self.assertEqual((email["max-retries"], email["timeout"]), ("7", "60000ms"))
-        self.assertEqual((sms["max-retries"], sms["timeout"]), ("0", "0ms"))
-        self.assertEqual((email["max-bytes"], sms["max-bytes"]), ("2048", "2048"))
+        self.assertEqual((email["max-retries"], email["timeout"]), ("7", "1m"))
+        self.assertEqual((sms["max-retries"], sms["timeout"]), ("0", "0"))
+        self.assertEqual((email["max-bytes"], sms["max-bytes"]), ("2K", "2K"))
 
     def test_what_is_printed_is_understood_the_same(self):
         path = self.file(
             "broker.conf",
             'broker\n    bind = "ipc://a"\n    bind = "tcp://*:*"\n    grace = 1m30s\n'
-            "    log-level = debug\nqueues\n    email\n        backoff = 250ms\n",
+            "    log-level = debug\nqueues\n    email\n        backoff = 250ms\n        retention = 3d\n"
+            "        max-bytes = 1025\n",
         )
         printed = run(BROKER, "--check-config", "--config", path).stdout
         again = self.file("again.conf", printed)
         self.assertEqual(run(BROKER, "--check-config", "--config", again).stdout, printed)
-        self.assertIn("grace = 90000ms", printed)
+        for line in ("grace = 90s", "backoff = 250ms", "retention = 3d", "max-bytes = 1025"):
+            self.assertIn(f" {line}\n", printed)
 
     def test_flags_are_over_the_environment_over_the_file_over_the_defaults(self):
         def settings(*arguments, env=None):
