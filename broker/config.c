@@ -2,7 +2,9 @@
 
 #include <czmq.h>
 #include <getopt.h>
+#include <netdb.h>
 #include <stddef.h>
+#include <sys/un.h>
 
 #include "common/json.h"
 #include "common/limits.h"
@@ -85,12 +87,16 @@ static bool set_number(const setting_t *setting, const char *text, int64_t *valu
     }
 }
 
-/*  tcp://ADDR:PORT or ipc://PATH; whether it can be bound is seen when it is. */
+static const char endpoint_form[] = "tcp://ADDR:PORT or ipc://PATH of at most 107 bytes";
+
+/*  Whether it can be bound is seen when it is. */
 static bool is_endpoint(const char *text)
 {
     static const char tcp[] = "tcp://", ipc[] = "ipc://";
-    if (strncmp(text, ipc, strlen(ipc)) == 0)
-        return text[strlen(ipc)] != '\0';
+    if (strncmp(text, ipc, strlen(ipc)) == 0) {
+        size_t size = strlen(text + strlen(ipc));
+        return size > 0 && size < sizeof((struct sockaddr_un *)NULL)->sun_path;
+    }
     const char *colon = strrchr(text, ':');
     return strncmp(text, tcp, strlen(tcp)) == 0 && colon > text + strlen(tcp) &&
            (strcmp(colon + 1, "*") == 0 || port_valid(colon + 1));
@@ -99,7 +105,10 @@ static bool is_endpoint(const char *text)
 /*  "off" or ADDR:PORT. */
 static bool is_address(const char *text)
 {
-    return strcmp(text, "off") == 0 || address_valid(text);
+    struct addrinfo *found = address_resolve(text);
+    if (found)
+        freeaddrinfo(found);
+    return found != NULL || strcmp(text, "off") == 0;
 }
 
 static bool set_durability(const char *text, durability_t *value)
@@ -152,7 +161,7 @@ static void describe(const setting_t *setting, char *text, size_t size)
         snprintf(text, size, "a file name");
         break;
     case ADDRESS:
-        snprintf(text, size, "ADDR:PORT or off");
+        snprintf(text, size, "ADDR:PORT or off, ADDR a numeric address");
         break;
     case DURATION:
         format_duration_ms(setting->min, min);
@@ -180,8 +189,6 @@ static void describe(const setting_t *setting, char *text, size_t size)
         break;
     }
 }
-
-static const char endpoint_form[] = "tcp://ADDR:PORT or ipc://PATH";
 
 /*  `where` is the flag, variable, or file and key. */
 static bool complain_value(char *problem, size_t size, const char *where, const char *value,

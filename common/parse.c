@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -43,6 +44,21 @@ bool address_valid(const char *text)
 {
     const char *colon = strrchr(text, ':');
     return colon && colon > text && port_valid(colon + 1);
+}
+
+struct addrinfo *address_resolve(const char *text)
+{
+    char host[256];
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+    if (size == 0 || size >= sizeof host || !port_valid(colon + 1))
+        return NULL;
+    bool brackets = text[0] == '[' && size > 2 && text[size - 1] == ']';
+    snprintf(host, sizeof host, "%.*s", (int)(brackets ? size - 2 : size), text + brackets);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    return getaddrinfo(host, colon + 1, &hints, &found) == 0 ? found : NULL;
 }
 
 bool endpoint_valid(const char *text)

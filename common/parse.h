@@ -25,6 +25,9 @@ bool parse_rfc3339_ms(const char *text, int64_t *out);
 /*  A decimal port, and "ADDR:PORT" with one; whether ADDR is an address is seen when it is used. */
 bool port_valid(const char *text);
 bool address_valid(const char *text);
+/*  One with a numeric address, IPv6 in brackets; NULL when it has none. The caller frees it with
+    freeaddrinfo. */
+struct addrinfo *address_resolve(const char *text);
 
 /*  Where a broker is to be found: "tcp://HOST:PORT" or "ipc://PATH". */
 bool endpoint_valid(const char *text);

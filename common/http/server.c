@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "common/mem.h"
+#include "common/parse.h"
 
 enum { CONNECTIONS_MAX = 64, IDLE_S = 30 };
 
@@ -89,27 +90,11 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-/*  Splits "ADDR:PORT" and resolves it numerically; NULL when it is not of that form. */
-static struct addrinfo *parse_address(const char *address)
-{
-    char host[256];
-    const char *colon = strrchr(address, ':');
-    size_t size = colon ? (size_t)(colon - address) : 0;
-    if (size == 0 || size >= sizeof host || colon[1] == '\0')
-        return NULL;
-    bool brackets = address[0] == '[' && size > 2 && address[size - 1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(brackets ? size - 2 : size), address + brackets);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    return getaddrinfo(host, colon + 1, &hints, &found) == 0 ? found : NULL;
-}
-
 http_server_t *http_server_start(const http_server_config_t *config, char *problem,
                                  size_t problem_size)
 {
     const char *address = config->address;
-    struct addrinfo *where = parse_address(address);
+    struct addrinfo *where = address_resolve(address);
     if (where == NULL) {
         snprintf(problem, problem_size, "%s is not ADDR:PORT with a numeric address", address);
         errno = EINVAL;

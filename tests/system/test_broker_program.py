@@ -142,6 +142,14 @@ class Configuration(ProgramTest):
         self.assertEqual((sms["max-retries"], sms["timeout"]), ("0", "0"))
         self.assertEqual((email["max-bytes"], sms["max-bytes"]), ("2K", "2K"))
 
+    def test_what_cannot_be_printed_is_told(self):
+        for flag in ("--check-config", "--help", "--version"):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([BROKER, flag], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=PATIENCE_S, check=False)
+            self.assertEqual(done.returncode, EX_IOERR, flag)
+            self.assertIn("No space left on device", done.stderr)
+
     def test_what_is_printed_is_understood_the_same(self):
         path = self.file(
             "broker.conf",

@@ -3,6 +3,7 @@
 #include "common/limits.h"
 #include "common/parse.h"
 
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -323,6 +324,23 @@ static void an_address_has_a_host_and_a_port(void **state)
             fail_msg("%s is none", bad[i]);
 }
 
+static void only_a_numeric_address_is_resolved(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"127.0.0.1:0", "[::1]:65535", "0.0.0.0:80"};
+    static const char *const bad[] = {"",         "80",      ":80",    "1.2.3.4", "1.2.3.4:65536",
+                                      "1.2.3.4:", "host:80", "[h]:80", "a:b:1"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct addrinfo *found = address_resolve(good[i]);
+        if (found == NULL)
+            fail_msg("%s is one", good[i]);
+        freeaddrinfo(found);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (address_resolve(bad[i]))
+            fail_msg("%s is none", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +359,7 @@ int main(void)
         cmocka_unit_test(times_outside_four_digit_years_are_written_as_the_nearest_one),
         cmocka_unit_test(durations_are_written_for_people),
         cmocka_unit_test(an_address_has_a_host_and_a_port),
+        cmocka_unit_test(only_a_numeric_address_is_resolved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
