@@ -27,5 +27,9 @@ int main(int argc, char **argv)
         break;
     }
     config_fini(&config);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("reeve-broker: writing");
+        status = EX_IOERR;
+    }
     return status;
 }

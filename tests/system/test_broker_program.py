@@ -3,15 +3,17 @@
 import signal
 import socket
 import sqlite3
+import subprocess
 import unittest
 
 import mdp_harness as harness
-from mdp_harness import Program
+from mdp_harness import PATIENCE_S, Program
 from programs import (
     BROKER,
     EX_CANTCREAT,
     EX_CONFIG,
     EX_DATAERR,
+    EX_IOERR,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
     EX_USAGE,
@@ -69,6 +71,8 @@ class CommandLine(ProgramTest):
             (["--http", "127.0.0.1:99999"], "99999"),
             (["--bind", "somewhere"], '--bind: bad value "somewhere", expected tcp://'),
             (["--bind", "tcp://127.0.0.1:99999"], "99999"),
+            (["--bind", f"ipc:///{'x' * 107}"], "ipc://PATH of at most 107 bytes"),
+            (["--http", "localhost:5556"], "ADDR a numeric address"),
         ):
             with self.subTest(arguments=arguments):
                 line = self.refusal(BROKER, *arguments, status=EX_USAGE, cwd=self.home)
