@@ -19,6 +19,15 @@ typedef struct dead_options {
     int64_t limit;
 } dead_options_t;
 
+/*  Tells an error; the exit code. That there is no such queue is in the broker's words: it is refused as
+    an unknown task is, and not as a name that is none. */
+static int call_failed(const cli_t *cli, const char *subject, reeve_error_t error)
+{
+    int code = cli_call_failed(cli, subject, error);
+    bool unknown = error == REEVE_ERR_BAD_QUEUE && reeve_client_error_text(cli->client)[0] != '\0';
+    return unknown ? EXIT_REFUSED : code;
+}
+
 /*  -- list ------------------------------------------------------------------------------------- */
 
 static void fill_letter(table_t *table, const cJSON *letter)
@@ -64,7 +73,7 @@ static int run_list(cli_t *cli, const dead_options_t *options)
         uint32_t limit = left < LIMIT_LIST_ROWS ? (uint32_t)left : LIMIT_LIST_ROWS;
         if (reeve_query(cli->client, REEVE_QUERY_DEAD, NULL, options->queue, cursor, limit, &json,
                         &cursor, &error) != 0)
-            return cli_call_failed(cli, options->queue, error);
+            return call_failed(cli, options->queue, error);
         int rows = print_page(cli, json, &table);
         free(json);
         if (rows < 0) {
@@ -135,7 +144,7 @@ static int apply(cli_t *cli, const dead_options_t *options, change_t *change, co
     if (options->all)
         code = change_all(cli, change, &count);
     else if (change(cli->client, options->id, options->queue, &count, &error) != 0)
-        code = cli_call_failed(cli, options->id != NULL ? options->id : options->queue, error);
+        code = call_failed(cli, options->id != NULL ? options->id : options->queue, error);
     if (code != EX_OK && count == 0)
         return code;
     if (cli->json) {

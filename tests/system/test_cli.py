@@ -380,6 +380,13 @@ class Dead(CliTest):
         self.assertEqual(self.run_reeve("dead", "retry", "--all").stdout, "1 retried\n")
         self.assertEqual(self.listed(), [])
 
+    def test_an_unknown_queue_is_refused_as_an_unknown_task_is(self):
+        for action in (["list"], ["retry"], ["purge", "--yes"]):
+            done = self.run_reeve("dead", *action, "--queue", "unheard-of", status=REFUSED)
+            self.assertEqual(done.stderr, "reeve: unheard-of: no such queue (bad_queue)\n")
+            done = self.run_reeve("dead", *action, "--queue", "a\nb", status=EX_DATAERR)
+            self.assertIn("(bad_queue)", done.stderr)
+
     def test_purge_removes_for_good_and_wants_a_yes(self):
         self.run_reeve("dead", "purge", "--all", status=EX_USAGE)
         self.assertEqual(len(self.listed()), 3)
