@@ -212,8 +212,10 @@ static int configure(sqlite_store_t *self)
     return STORE_OK;
 }
 
-static int lock(sqlite_store_t *self, const char *path)
+/*  Beside the log, so that whoever comes by a symbolic link finds it as well. */
+static int lock(sqlite_store_t *self)
 {
+    const char *path = sqlite3_db_filename(self->db, NULL); /* all links are resolved */
     char *name = mem_alloc(strlen(path) + sizeof ".lock");
     sprintf(name, "%s.lock", path);
     self->lock_fd = open(name, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
@@ -250,16 +252,17 @@ static sqlite_open_result_t judge(sqlite_store_t *self, const char *path, char *
 static sqlite_open_result_t open_files(sqlite_store_t *self, const char *path, char *problem,
                                        size_t size)
 {
-    if (lock(self, path) != 0) {
-        bool taken = errno == EWOULDBLOCK;
-        snprintf(problem, size, taken ? "%s is in use by another broker (%s.lock)" : "%s.lock: %s",
-                 path, taken ? path : strerror(errno));
-        return taken ? SQLITE_OPEN_LOCKED : SQLITE_OPEN_CANNOT;
-    }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &self->db, flags, NULL) != SQLITE_OK) {
-        snprintf(problem, size, "%s: %s", path, sqlite3_errmsg(self->db));
+        int cause = sqlite3_system_errno(self->db);
+        snprintf(problem, size, "%s: %s", path, cause ? strerror(cause) : sqlite3_errmsg(self->db));
         return SQLITE_OPEN_CANNOT;
+    }
+    if (lock(self) != 0) {
+        bool taken = errno == EWOULDBLOCK;
+        snprintf(problem, size, taken ? "%s is in use by another broker (%s.lock)" : "%s.lock: %s",
+                 path, taken ? sqlite3_db_filename(self->db, NULL) : strerror(errno));
+        return taken ? SQLITE_OPEN_LOCKED : SQLITE_OPEN_CANNOT;
     }
     sqlite3_busy_timeout(self->db, BUSY_MS);
     return judge(self, path, problem, size);

@@ -341,6 +341,20 @@ class Start(ProgramTest):
         self.assert_refused(EX_TEMPFAIL, db, "another broker", event="store_locked", db=db)
         self.submit(first.ipc, "still_there")
 
+    def test_a_second_broker_by_a_symbolic_link(self):
+        first = self.broker()
+        link = self.file("link.db")
+        link.symlink_to(first.db)
+        self.assert_refused(EX_TEMPFAIL, link, "another broker", event="store_locked", db=link)
+        self.submit(first.ipc, "still_there")
+
+    def test_a_second_broker_where_the_first_came_by_a_symbolic_link(self):
+        link, db = self.file("link.db"), self.file("real.db")
+        link.symlink_to(db)
+        first = self.broker(db=link)
+        self.assert_refused(EX_TEMPFAIL, db, "another broker", event="store_locked", db=db)
+        self.submit(first.ipc, "still_there")
+
     def test_a_database_of_a_newer_schema_is_left_alone(self):
         broker = self.broker()
         broker.stop()
