@@ -181,11 +181,14 @@ static bool reload(void *arg)
 {
     broker_t *self = arg;
     config_t fresh;
-    char problem[600] = "";
+    char problem[600] = "", keys[CONFIG_KEYS_SIZE];
     log_reopen();
     bool good = config_load(&fresh, self->argc, self->argv, problem, sizeof problem) == CONFIG_OK;
     if (good) {
         core_set_policies(self->core, &fresh.defaults, fresh.queues, fresh.queue_count);
+        config_restart_keys(self->config, &fresh, keys);
+        if (keys[0] != '\0')
+            log_event(LOG_WARN, "restart_needed", F_STR("keys", keys));
         if (!log_enabled(LOG_INFO)) /* told at the level that tells more */
             log_set_level(fresh.log_level);
         log_event(LOG_INFO, "reloaded", F_INT("queues", (int64_t)fresh.queue_count));

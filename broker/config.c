@@ -639,6 +639,39 @@ void config_fini(config_t *self)
     *self = (config_t){0};
 }
 
+static bool same_binds(const config_t *a, const config_t *b)
+{
+    bool same = a->bind_count == b->bind_count;
+    for (size_t i = 0; same && i < a->bind_count; i++)
+        same = strcmp(a->bind[i], b->bind[i]) == 0;
+    return same;
+}
+
+static bool same_value(const setting_t *setting, const config_t *a, const config_t *b)
+{
+    const void *x = (const char *)a + setting->offset, *y = (const char *)b + setting->offset;
+    switch (setting->kind) {
+    case TEXT:
+    case ADDRESS:
+        return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    case FORMAT:
+        return *(const log_format_t *)x == *(const log_format_t *)y;
+    case LEVEL:
+        return true; /* a reload takes it over */
+    default:
+        return *(const int64_t *)x == *(const int64_t *)y;
+    }
+}
+
+void config_restart_keys(const config_t *self, const config_t *fresh, char keys[CONFIG_KEYS_SIZE])
+{
+    int size = snprintf(keys, CONFIG_KEYS_SIZE, "%s", same_binds(self, fresh) ? "" : "bind");
+    for (int i = 0; i < BROKER_COUNT; i++)
+        if (!same_value(&broker_settings[i], self, fresh))
+            size += snprintf(keys + size, CONFIG_KEYS_SIZE - (size_t)size, "%s%s", size ? ", " : "",
+                             broker_settings[i].key);
+}
+
 /* ---- printing ------------------------------------------------------------------------------- */
 
 /*  ZPL has no escapes: a value with the one quote in it stands in the other, and one with both can

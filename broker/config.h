@@ -39,6 +39,11 @@ typedef enum config_result {
 config_result_t config_load(config_t *self, int argc, char **argv, char *problem, size_t size);
 void config_fini(config_t *self);
 
+enum { CONFIG_KEYS_SIZE = 256 };
+/*  The keys in which a fresh reading differs from what the broker runs with, of those that a reload does not
+    take over, as one line; empty when there are none. */
+void config_restart_keys(const config_t *self, const config_t *fresh, char keys[CONFIG_KEYS_SIZE]);
+
 /*  Prints what was understood, in the file's own form. */
 void config_print(const config_t *self, FILE *out);
 

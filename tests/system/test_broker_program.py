@@ -500,6 +500,17 @@ class Reload(ProgramTest):
         broker.stop()
         self.assertIsNone(broker.log.find("reloaded"))
 
+    def test_sighup_names_what_needs_a_restart(self):
+        broker = self.broker()
+        broker.tcp = "tcp://127.0.0.1:*"  # as it was started
+        broker.config["log-level"] = "debug"
+        self.reload(broker, "reloaded")
+        self.assertIsNone(broker.log.find("restart_needed"))
+        broker.tcp = "tcp://127.0.0.1:1"
+        broker.config |= {"grace": "1s", "http": "127.0.0.1:0", "log-format": "text"}
+        line = self.reload(broker, "restart_needed")
+        self.assertEqual((line["level"], line["keys"]), ("warn", "bind, http, log-format, grace"))
+
     def test_sighup_with_a_bad_file_changes_nothing_and_says_why(self):
         broker = self.broker(defaults={"max-length": "1"})
         self.submit(broker.ipc, "job", "--queue", "q")
