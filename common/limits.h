@@ -34,7 +34,7 @@
 #define LIMIT_PEER_MESSAGES     5000 /* unread by a peer before it counts as gone; > LIMIT_BATCH */
 
 /*  What the broker holds. */
-#define LIMIT_QUEUES            100000 /* queues that exist at once; the key has room for 131,071 */
+#define LIMIT_QUEUES            100000 /* queues known, for good; the key has room for 131,071 */
 #define LIMIT_WINDOW_TASKS      1024   /* waiting tasks of one queue kept in memory */
 #define LIMIT_WINDOW_BYTES      (4u << 20)
 #define LIMIT_WINDOWS_BYTES     (32u << 20) /* the same for all queues together */
