@@ -146,6 +146,11 @@ class Configuration(ProgramTest):
         self.assertEqual((sms["max-retries"], sms["timeout"]), ("0", "0"))
         self.assertEqual((email["max-bytes"], sms["max-bytes"]), ("2K", "2K"))
 
+    def test_the_names_of_queues_that_can_have_a_section(self):
+        name = "aZ9$-_@.&+/x"
+        path = self.file("broker.conf", f"queues\n    {name}\n        timeout = 1m\n")
+        self.assertIn(("timeout", "1m"), self.check("--config", path)[f"queues/{name}"])
+
     def test_what_cannot_be_printed_is_told(self):
         for flag in ("--check-config", "--help", "--version"):
             with open("/dev/full", "w", encoding="utf-8") as full:
@@ -226,6 +231,9 @@ class Configuration(ProgramTest):
             ("queues\n    a\n    b\n    a\n", "queues/a: given twice"),
             ("queues\n    bind\n    bind\n", "queues/bind: given twice"),
             ("queues\n    a\nbroker\nqueues\n    b\n", "queues: given twice"),
+            ("queues\n    a b\n", "line 2: invalid syntax"),
+            ("queues\n    a:b\n", "line 2: invalid syntax"),
+            ("queues\n    ä\n", "line 2: invalid syntax"),
             ("broker\n  db = x\n", "line 2: indent 4 spaces at once"),
             ('broker\n    db = "x\n', "line 2: missing"),
         ):
