@@ -141,11 +141,16 @@ class Submit(CliTest):
 
     def test_bad_data_is_told(self):
         for arguments, named in (
-            (["job", "--args", "{}"], "--args must be a JSON array"),
-            (["job", "--kwargs", "[1"], "--kwargs a JSON object"),
-            (["job", "--id", "a b"], "(bad_id)"),
-            (["job", "--queue", "a\nb"], "(bad_queue)"),
-            (["a\nb"], "(bad_name)"),
+            (["job", "--args", "{}"], "args: must be an array (bad_json)"),
+            (["job", "--args", "[]}"], "args: not valid JSON, or nested deeper than 64 (bad_json)"),
+            (["job", "--args", "[1]", "--kwargs", "[1"], "kwargs: not valid JSON, or nested"),
+            (["job", "--headers", '{"a":1}'], 'headers: "a" must be a string (bad_json)'),
+            (["job", "--id", "a b"], "id: must be 1 to 128 printable ASCII characters, no spaces (bad_id)"),
+            (["job", "--queue", "a\nb"], "queue: must be 1 to 128 bytes, without control"),
+            (["job", "--origin", "x" * 129], "origin: must be 1 to 128 bytes, without control"),
+            (["a\nb"], "task_name: must be 1 to 128 bytes, without control"),
+            (["a\udcff"], "task_name: not UTF-8 (bad_name)"),
+            ([""], "task_name: must be 1 to 128 bytes, without control"),
         ):
             with self.subTest(arguments=arguments):
                 done = self.run_reeve("submit", *arguments, status=EX_DATAERR)
