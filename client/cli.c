@@ -76,7 +76,8 @@ int64_t cli_duration(const cli_t *cli, const char *option, const char *text)
 {
     int64_t ms;
     if (!parse_duration_ms(text, &ms))
-        cli_usage(cli, "%s: '%s' is not a duration such as 250ms, 10s or 1h30m", option, text);
+        cli_usage(cli, "%s: '%s' is not a duration such as 250ms, 10s or 1h30m, up to %lldd",
+                  option, text, LIMIT_DURATION_MS / 86400000);
     return ms;
 }
 
