@@ -1,7 +1,6 @@
 /*  `reeve submit TASK_NAME`: one task from the command line. (--file: submit_file.c) */
 
 #include <stdio.h>
-#include <string.h>
 
 #include "client/outcome.h"
 #include "client/output.h"
@@ -60,6 +59,7 @@ typedef struct order {
     const char *file, *batch;
     bool describes_task; /* an option was given that --file does not go with */
     int64_t wait_timeout_ms;
+    bool names_id;               /* --id was given */
     char id[LIMIT_ID_BYTES + 1]; /* made at the first submission, kept for the others */
     bool confirmed;
 } order_t;
@@ -104,6 +104,7 @@ static void take_option(const cli_t *cli, int option, order_t *order)
         break;
     case OPT_ID:
         task->id = optarg;
+        order->names_id = true;
         break;
     case OPT_MAX_RETRIES:
         task->has_max_retries = true;
@@ -197,7 +198,8 @@ static int submit_task(cli_t *cli, order_t *order)
     return EX_OK;
 }
 
-static void print_confirmed(const cli_t *cli, const reeve_event_t *event)
+/*  A made id is known when its own confirmation was lost: that is of no interest. */
+static void print_confirmed(const cli_t *cli, const order_t *order, const reeve_event_t *event)
 {
     static const char *const durabilities[] = {"unknown", "memory", "fsync", "replicated"};
     if (cli->json) {
@@ -209,6 +211,9 @@ static void print_confirmed(const cli_t *cli, const reeve_event_t *event)
         output_json(&object);
     } else {
         puts(event->id);
+        if (event->duplicate && order->names_id)
+            cli_say("%s: was known already, and is not run anew; 'reeve status %s' tells its state",
+                    event->id, event->id);
     }
 }
 
@@ -264,7 +269,7 @@ static int follow(cli_t *cli, order_t *order)
             order->confirmed = true;
             if (order->task.wait)
                 continue;
-            print_confirmed(cli, &event);
+            print_confirmed(cli, order, &event);
             return EX_OK;
         } else if (event.partial) {
             outcome_print_partial(cli, &event);

@@ -123,6 +123,16 @@ class Submit(CliTest):
         self.assertIn("(conflict)", done.stderr)
         self.assertEqual(self.queues(self.endpoint)["default"]["waiting"], 1)
 
+    def test_that_an_id_of_ones_own_was_known_is_noted(self):
+        task = ("submit", "job", "--id", "known")
+        self.assertEqual(self.run_reeve(*task).stderr, "")
+        self.run_reeve("cancel", "known")
+        again = self.run_reeve(*task)
+        self.assertEqual(again.stdout, "known\n")
+        self.assertEqual(again.stderr, "reeve: known: was known already, and is not run anew;"
+                                       " 'reeve status known' tells its state\n")
+        self.assertEqual(self.run_reeve("--json", *task).stderr, "")
+
     def test_what_the_options_say_is_in_the_task(self):
         self.run_reeve(
             *("submit", "job", "--id", "a", "--queue", "q", "--args", "[1]", "--kwargs", '{"b": 2}'),
