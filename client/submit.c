@@ -1,5 +1,6 @@
 /*  `reeve submit TASK_NAME`: one task from the command line. (--file: submit_file.c) */
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "client/outcome.h"
@@ -63,6 +64,24 @@ typedef struct order {
     char id[LIMIT_ID_BYTES + 1]; /* made at the first submission, kept for the others */
     bool confirmed;
 } order_t;
+
+static volatile sig_atomic_t interrupted;
+static reeve_client_t *waiting; /* for the handler */
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+    reeve_client_interrupt(waiting);
+}
+
+/*  The first one ends the waiting, so that the id can be told; a second one kills. */
+static void catch_interrupt(reeve_client_t *client)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    waiting = client;
+    sigaction(SIGINT, &action, NULL);
+}
 
 static void take_time_option(const cli_t *cli, int option, reeve_task_t *task)
 {
@@ -225,14 +244,15 @@ static int submit_again(cli_t *cli, order_t *order, const reeve_event_t *refusal
     int64_t resume_ms = clock_mono_ms() + refusal->retry_after_ms;
     if (!cli_is_retryable(refusal->error) || resume_ms >= until_ms)
         return cli_fail(order->id, refusal->error, refusal->error_text);
-    while (clock_mono_ms() < resume_ms)
+    while (!interrupted && clock_mono_ms() < resume_ms)
         reeve_client_poll(cli->client, resume_ms - clock_mono_ms(), &event, &error);
     return submit_task(cli, order);
 }
 
-static int tell_unreachable(const cli_t *cli, const order_t *order, reeve_error_t error)
+/*  Tells what is known of a submission that is not seen through. Returns the exit code. */
+static int give_up(const cli_t *cli, const order_t *order, reeve_error_t error)
 {
-    int code = cli_call_failed(cli, NULL, error);
+    int code = interrupted ? EXIT_INTERRUPTED : cli_call_failed(cli, NULL, error);
     cli_say("%s: %s", order->id,
             order->confirmed ? "was confirmed" : "not confirmed; submit it again with this --id");
     return code;
@@ -248,17 +268,17 @@ static int follow(cli_t *cli, order_t *order)
         reeve_error_t error;
         bool longer = order->confirmed || wait_until_ms > retry_until_ms;
         int64_t left_ms = (longer ? wait_until_ms : retry_until_ms) - clock_mono_ms();
-        if (left_ms <= 0 && !order->confirmed)
-            return tell_unreachable(cli, order, REEVE_ERR_TIMED_OUT);
+        if (interrupted || (left_ms <= 0 && !order->confirmed))
+            return give_up(cli, order, REEVE_ERR_TIMED_OUT);
         if (left_ms <= 0) {
             if (!outcome_exists(cli, order->id, &error))
-                return error != REEVE_ERR_OK ? tell_unreachable(cli, order, error) : EX_TEMPFAIL;
+                return error != REEVE_ERR_OK ? give_up(cli, order, error) : EX_TEMPFAIL;
             wait_until_ms = INT64_MAX; /* it is under way */
             continue;
         }
         int rc = reeve_client_poll(cli->client, left_ms, &event, &error);
         if (rc < 0)
-            return tell_unreachable(cli, order, error);
+            return give_up(cli, order, error);
         if (rc == 0)
             continue;
         if (event.kind == REEVE_EVENT_REFUSED) {
@@ -288,8 +308,12 @@ static int run_submit(cli_t *cli, int argc, char **argv)
     if (order.file != NULL)
         return submit_file(cli, order.file, order.batch);
     cli_connect(cli);
+    catch_interrupt(cli->client);
     int code = submit_task(cli, &order);
-    return code != EX_OK ? code : follow(cli, &order);
+    if (code == EX_OK)
+        code = follow(cli, &order);
+    signal(SIGINT, SIG_DFL);
+    return code;
 }
 
 const verb_t verb_submit = {

@@ -1,7 +1,9 @@
 """The command `reeve`, verb by verb, as its manual describes it. Usage: test_cli.py BUILD_DIR"""
 
 import json
+import re
 import signal
+from pathlib import Path
 
 import mdp_harness as harness
 from programs import (
@@ -15,8 +17,9 @@ from programs import (
     ProgramTest,
     run,
 )
+from reeve_peer import ReevePeer
 
-ENDED_BADLY, REFUSED = 1, 2
+ENDED_BADLY, REFUSED, INTERRUPTED = 1, 2, 130
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
 VERBS = ("submit", "status", "explain", "wait", "result", "cancel", "queues", "workers", "dead")
 
@@ -429,6 +432,34 @@ class Away(CliTest):
         )
         self.assertEqual((done.returncode, done.stdout), (EX_UNAVAILABLE, ""), done.stderr)
         self.assertIn("a: not confirmed", done.stderr)
+
+    def interrupt(self, client):
+        """SIGINT, once it is caught."""
+
+        def is_caught():
+            status = Path(f"/proc/{client.pid}/status").read_text(encoding="utf-8")
+            return int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16) & 2
+
+        self.eventually(is_caught, "it never caught SIGINT")
+        client.send_signal(signal.SIGINT)
+
+    def test_an_interrupted_submission_tells_the_id_to_repeat_it_with(self):
+        client = self.client(f"ipc://{self.home}/nobody", "submit", "job")
+        self.interrupt(client)
+        out, err = self.finish(client, INTERRUPTED)
+        self.assertEqual(out, "")
+        self.assertRegex(err, r"^reeve: [0-9a-f-]{36}: not confirmed; submit it again with this --id\n\Z")
+
+    def test_an_interrupted_wait_tells_that_the_task_was_confirmed(self):
+        client = self.client(self.endpoint, "submit", "job", "--id", "a", "--wait")
+        with ReevePeer(self.endpoint) as worker:
+            worker.hello()
+            worker.ready("w", "default")
+            worker.send("PROGRESS", token=worker.delivery()["token"], kind=2, data="half")
+            self.assertEqual(client.stderr.readline(), "a: half\n")
+            self.interrupt(client)
+            self.assertEqual(self.finish(client, INTERRUPTED)[1], "reeve: a: was confirmed\n")
+            worker.send("GOODBYE")
 
     def test_the_variable_names_the_broker_and_the_option_is_over_it(self):
         env = {"REEVE_BROKER": self.endpoint}
