@@ -4,6 +4,7 @@ Usage: test_examples.py BUILD_DIRECTORY
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,15 @@ class Examples(unittest.TestCase):
 
 
 class Configuration(unittest.TestCase):
+    def test_the_example_has_every_key(self):
+        def keys(text):
+            return re.findall(r"^    ([a-z-]+) = ", text.partition("queues\n")[0], re.MULTILINE)
+
+        example = (EXAMPLES / "reeve-broker.conf").read_text(encoding="utf-8")
+        bare = run(BUILD / "broker/reeve-broker", "--check-config").stdout
+        self.assertIn("bind", keys(bare))
+        self.assertEqual(keys(bare), keys(example))
+
     def test_the_example_has_the_defaults(self):
         broker = BUILD / "broker/reeve-broker"
         bare = run(broker, "--check-config")
