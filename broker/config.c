@@ -172,7 +172,7 @@ static void describe(const setting_t *setting, char *text, size_t size)
         snprintf(text, size, "a size such as 64M");
         break;
     case FORMAT:
-        snprintf(text, size, "text or json");
+        snprintf(text, size, "auto, text or json");
         break;
     case LEVEL:
         snprintf(text, size, "debug, info, warn or error");
@@ -489,7 +489,7 @@ static const char help[] =
     "                         (default tcp://127.0.0.1:5555)\n"
     "  --db FILE              the database (default ./reeve.db)\n"
     "  --http ADDR:PORT|off   health and metrics over HTTP (default 127.0.0.1:5556)\n"
-    "  --log-format text|json\n"
+    "  --log-format FORMAT    text, json, or auto: text on a terminal, else json (default auto)\n"
     "  --log-level LEVEL      debug, info, warn or error (default info)\n"
     "  --log-to WHERE         stderr, journal or a file, opened again on SIGHUP (default stderr)\n"
     "  --restored             the database was restored from a backup: release what it has leased, "
@@ -602,7 +602,7 @@ config_result_t config_load(config_t *self, int argc, char **argv, char *problem
     *self = (config_t){.db = mem_strdup("reeve.db"),
                        .log_to = mem_strdup("stderr"),
                        .http = mem_strdup("127.0.0.1:5556"),
-                       .log_format = LOG_LOGFMT,
+                       .log_format = LOG_AUTO,
                        .log_level = LOG_INFO,
                        .heartbeat_ms = 1000,
                        .liveness_ms = 10000,
@@ -720,7 +720,7 @@ static void print_value(const setting_t *setting, const void *base, FILE *out)
         fprintf(out, "%" PRIu32, *(const uint32_t *)at);
         break;
     case FORMAT:
-        fputs(*(const log_format_t *)at == LOG_JSON ? "json" : "text", out);
+        fputs(log_format_name(*(const log_format_t *)at), out);
         break;
     case LEVEL:
         fputs(log_level_name(*(const log_level_t *)at), out);

@@ -66,7 +66,7 @@ static int open_file(const char *path)
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 }
 
-bool log_open(const char *target, char *problem, size_t size)
+static bool open_target(const char *target, char *problem, size_t size)
 {
     if (strcmp(target, "stderr") == 0)
         return true;
@@ -84,6 +84,14 @@ bool log_open(const char *target, char *problem, size_t size)
     log_path = mem_strdup(target);
     log_fd = fd;
     return true;
+}
+
+bool log_open(const char *target, char *problem, size_t size)
+{
+    bool opened = open_target(target, problem, size);
+    if (log_format == LOG_AUTO)
+        log_format = isatty(log_fd) ? LOG_LOGFMT : LOG_JSON;
+    return opened;
 }
 
 bool log_is_file(void)
@@ -135,13 +143,23 @@ const char *log_level_name(log_level_t level)
     return known_level(level)->name;
 }
 
+static const char *const format_names[] = {
+    [LOG_LOGFMT] = "text", [LOG_JSON] = "json", [LOG_AUTO] = "auto"};
+
 bool log_parse_format(const char *text, log_format_t *format)
 {
-    bool json = strcmp(text, "json") == 0;
-    if (!json && strcmp(text, "text") != 0)
-        return false;
-    *format = json ? LOG_JSON : LOG_LOGFMT;
-    return true;
+    for (log_format_t i = LOG_LOGFMT; i <= LOG_AUTO; i++) {
+        if (strcmp(text, format_names[i]) == 0) {
+            *format = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *log_format_name(log_format_t format)
+{
+    return format_names[format];
 }
 
 /*  A line under construction. What puts something to it writes at `at`, where there is room for all of the

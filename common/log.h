@@ -21,7 +21,11 @@ typedef enum log_level {
     LOG_LEVEL_DEBUG = LOG_DEBUG,
 } log_level_t;
 
-typedef enum log_format { LOG_LOGFMT, LOG_JSON } log_format_t;
+typedef enum log_format {
+    LOG_LOGFMT,
+    LOG_JSON,
+    LOG_AUTO, /* log_open makes it logfmt where lines go to a terminal, else JSON */
+} log_format_t;
 
 /*  A field: name and one value. Build them with the F_ macros below. */
 typedef struct log_field {
@@ -61,7 +65,8 @@ void log_stop_writer(void);
 bool log_enabled(log_level_t level);
 bool log_parse_level(const char *text, log_level_t *level);    /* debug info warn error */
 const char *log_level_name(log_level_t level);                 /* the same names; static */
-bool log_parse_format(const char *text, log_format_t *format); /* text json */
+bool log_parse_format(const char *text, log_format_t *format); /* text json auto */
+const char *log_format_name(log_format_t format);              /* the same names; static */
 
 /*  A line whose fields are not all known at one place. Zero-initialise. */
 enum { LOG_LINE_FIELDS = 16 };

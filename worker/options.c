@@ -32,7 +32,8 @@ const char options_help[] =
     "      --name NAME           of this process in the broker's lists (default: host-pid-random)\n"
     "      --http ADDR:PORT|off  health and metrics over HTTP (default: $REEVE_WORKER_HTTP, else "
     "off)\n"
-    "      --log-format FORMAT   text or json (default: text)\n"
+    "      --log-format FORMAT   text, json, or auto: text on a terminal, else json (default: "
+    "auto)\n"
     "      --log-level LEVEL     debug, info, warn or error (default: info)\n"
     "      --log-to WHERE        stderr, journal or a file, opened again on SIGHUP (default: "
     "stderr)\n"
@@ -219,7 +220,7 @@ static bool set_option(const parser_t *parser, int flag, const char *value)
         return set_http(parser, "--http", value);
     case FLAG_LOG_FORMAT:
         return log_parse_format(value, &o->log_format) ||
-               wrong(parser, "--log-format: \"%s\" is not text or json", value);
+               wrong(parser, "--log-format: \"%s\" is not auto, text or json", value);
     case FLAG_LOG_TO:
         o->log_to = value;
         return true;
@@ -238,7 +239,7 @@ static void set_defaults(options_t *options)
         .kill_after_ms = 5 * 1000,
         .drain_timeout_ms = 30 * 1000,
         .log_level = LOG_INFO,
-        .log_format = LOG_LOGFMT,
+        .log_format = LOG_AUTO,
         .log_to = "stderr",
     };
     if (options->concurrency > OPTIONS_CONCURRENCY_MAX)

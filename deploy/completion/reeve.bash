@@ -35,7 +35,7 @@ _reeve_value() { # OPTION
         _reeve_choose "stderr journal"
         COMPREPLY+=("${files[@]}")
         ;;
-    --log-format) _reeve_choose "text json" ;;
+    --log-format) _reeve_choose "auto text json" ;;
     --log-level) _reeve_choose "debug info warn error" ;;
     --http) _reeve_choose off ;;
     --format) _reeve_choose "nagios text json prometheus" ;;

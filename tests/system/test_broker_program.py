@@ -66,7 +66,7 @@ class CommandLine(ProgramTest):
             (["extra"], "extra"),
             (["--db="], '--db: bad value "", expected a file name'),
             (["--log-level", "loud"], '--log-level: bad value "loud", expected debug, info'),
-            (["--log-format", "xml"], '--log-format: bad value "xml", expected text or json'),
+            (["--log-format", "xml"], '--log-format: bad value "xml", expected auto, text or json'),
             (["--http", "nowhere"], '--http: bad value "nowhere", expected ADDR:PORT or off'),
             (["--http", "127.0.0.1:99999"], "99999"),
             (["--bind", "somewhere"], '--bind: bad value "somewhere", expected tcp://'),
@@ -104,7 +104,7 @@ class Configuration(ProgramTest):
                 ("bind", "tcp://127.0.0.1:5555"),
                 ("db", "reeve.db"),
                 ("http", "127.0.0.1:5556"),
-                ("log-format", "text"),
+                ("log-format", "auto"),
                 ("log-level", "info"),
                 ("log-to", "stderr"),
                 ("log-task-rate", "1000"),
@@ -177,7 +177,7 @@ class Configuration(ProgramTest):
             broker = self.check(*arguments, env=env)["broker"]
             return [v for k, v in broker if k in ("bind", "db", "http", "log-format", "log-level")]
 
-        defaults = ["tcp://127.0.0.1:5555", "reeve.db", "127.0.0.1:5556", "text", "info"]
+        defaults = ["tcp://127.0.0.1:5555", "reeve.db", "127.0.0.1:5556", "auto", "info"]
         self.assertEqual(settings(), defaults)
         path = self.file(
             "broker.conf",

@@ -1,13 +1,14 @@
-"""What the log tells of tasks, and how it is kept within bounds. Usage: test_logs.py BUILD_DIR"""
+"""What the log tells of tasks, in which form, and how it is kept within bounds. Usage: test_logs.py BUILD_DIR"""
 
 import collections
 import json
+import os
 import signal
 import subprocess
 
 import mdp_harness as harness
 from mdp_harness import PATIENCE_S
-from programs import ProgramTest
+from programs import ProgramTest, environment
 from reeve_peer import ReevePeer
 from scrape import fetch
 
@@ -182,6 +183,41 @@ class Bounds(LogTest):
         line = self.eventually(left_out, "nothing was left out")
         self.assertEqual((line["level"], set(line)), ("info", {"ts", "level", "event", "lines"}))
         self.assertGreater(line["lines"], 0)
+
+class Format(LogTest):
+    """Of the line of a program that cannot start."""
+
+    BROKER = [harness.BUILD / "broker/reeve-broker", "--db", "/none/reeve.db", "--http", "off"]
+    WORKER = [harness.BUILD / "worker/reeve-worker", "-q", "q", "--http", "192.0.2.1:1"]
+
+    def run_in_vain(self, command, stderr):
+        done = subprocess.run(command, stderr=stderr, timeout=PATIENCE_S, env=environment(),
+                              check=False)
+        self.assertNotEqual(done.returncode, 0)
+
+    def ends(self, opened):
+        for end in opened:
+            self.addCleanup(os.close, end)
+        return opened
+
+    def test_json_where_standard_error_is_no_terminal(self):
+        ours, theirs = self.ends(os.pipe())
+        for command in (self.BROKER, [*self.WORKER, "--", "true"]):
+            self.run_in_vain(command, theirs)
+            self.assertEqual(json.loads(os.read(ours, 65536))["level"], "error")
+
+    def test_text_on_a_terminal(self):
+        ours, theirs = self.ends(os.openpty())
+        for command in (self.BROKER, [*self.WORKER, "--", "true"]):
+            self.run_in_vain(command, theirs)
+            self.assertRegex(os.read(ours, 65536), b"^ts=.* event=")
+
+    def test_json_in_a_file_unless_text_is_asked_for(self):
+        _, terminal = self.ends(os.openpty())
+        for flags, begin in ([], "{"), (["--log-format", "text"], "ts="):
+            path = self.file(f"log.{len(flags)}")
+            self.run_in_vain([*self.BROKER, "--log-to", path, *flags], terminal)
+            self.assertTrue(path.read_text().startswith(begin))
 
 class File(LogTest):
     def setUp(self):

@@ -450,7 +450,7 @@ class CommandLine(ProgramTest):
             (["--kill-after", "5", *good], '--kill-after: "5" is not a duration'),
             (["--drain-timeout", "x", *good], '--drain-timeout: "x" is not a duration'),
             (["--name", "", *good], '--name: "" is not a worker name'),
-            (["--log-format", "xml", *good], '--log-format: "xml" is not text or json'),
+            (["--log-format", "xml", *good], '--log-format: "xml" is not auto, text or json'),
             (["--log-level", "loud", *good], '--log-level: "loud" is not debug, info'),
         ):
             with self.subTest(arguments=arguments):

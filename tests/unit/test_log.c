@@ -328,6 +328,9 @@ static void levels_and_formats_are_read_by_name(void **state)
     assert_int_equal(format, LOG_LOGFMT);
     assert_true(log_parse_format("json", &format));
     assert_int_equal(format, LOG_JSON);
+    assert_true(log_parse_format("auto", &format));
+    assert_int_equal(format, LOG_AUTO);
+    assert_string_equal(log_format_name(format), "auto");
     assert_false(log_parse_format("xml", &format));
     assert_false(log_parse_format("", &format));
 }
