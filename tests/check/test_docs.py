@@ -69,6 +69,20 @@ class Links(unittest.TestCase):
                 self.assertIn(f"({name})", index)
 
 
+class Commands(unittest.TestCase):
+    def test_what_operations_tells_to_do_is_no_wrong_usage(self):
+        commands = set(re.findall(r"`reeve ((?:--json )?[a-z]+[^`]*)`", read("docs/operations.md")))
+        commands.remove("top")  # on a terminal
+        self.assertIn("dead show ID", commands)
+        for command in sorted(commands):
+            words = command.replace("purge", "purge --yes").split()
+            done = subprocess.run([BUILD / "client/reeve", "--broker", "ipc:///none/broker",
+                                   "--connect-timeout", "1ms", *words], timeout=LIMIT_S,
+                                  stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            with self.subTest(command):
+                self.assertEqual(69, done.returncode, done.stderr)
+
+
 class Guarantees(unittest.TestCase):
     def test_every_test_that_is_named_exists(self):
         text = read("docs/guarantees.md")
