@@ -222,10 +222,13 @@ static void read_options(cli_t *cli, check_t *self, int argc, char **argv)
 
 static int run_check(cli_t *cli, int argc, char **argv)
 {
-    check_t self = {.measures = {[WAITING] = {"waiting", "", NO_BOUND},
-                                 [AGE] = {"age", "s", NO_BOUND},
-                                 [WORKERS] = {"workers", "", NO_BOUND, .at_least = true},
-                                 [DEAD] = {"dead", "", NO_BOUND}}};
+    check_t self = {
+        .measures = {
+            [WAITING] = {.name = "waiting", .unit = "", .bound = NO_BOUND},
+            [AGE] = {.name = "age", .unit = "s", .bound = NO_BOUND},
+            [WORKERS] = {.name = "workers", .unit = "", .bound = NO_BOUND, .at_least = true},
+            [DEAD] = {.name = "dead", .unit = "", .bound = NO_BOUND},
+        }};
     reeve_error_t error;
     read_options(cli, &self, argc, argv);
     cli_connect(cli);
