@@ -224,6 +224,13 @@ static char *document_line(const reeve_delivery_t *delivery)
     return document;
 }
 
+/*  Of the errors of child_start those that tell of the system, and nothing of the task or its command. */
+static bool has_no_room(int error)
+{
+    return error == EMFILE || error == ENFILE || error == EAGAIN || error == ENOMEM ||
+           error == ENOSPC; /* for epoll to watch more */
+}
+
 bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, int64_t now_ms)
 {
     job_t *job = *self;
@@ -247,10 +254,14 @@ bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, i
         return false;
     }
     job->child = spawn(job, context, argv, document, epoll_tag, now_ms);
-    if (job->child == NULL)
-        snprintf(error, sizeof error, "%s: %s", argv[0], strerror(errno));
+    int reason = job->child == NULL ? errno : 0;
     free(document);
+    if (has_no_room(reason)) {
+        errno = reason;
+        return false;
+    }
     if (job->child == NULL) {
+        snprintf(error, sizeof error, "%s: %s", argv[0], strerror(reason));
         refuse(self, context, REEVE_FAILURE, "spawn_failed", error, now_ms);
         return false;
     }

@@ -53,8 +53,9 @@ void job_context_fini(job_context_t *context);
 
 job_t *job_new(source_t *source, reeve_delivery_t *delivery);
 
-/*  Runs the task's command. False when there is nothing to run, it cannot be, or was before (guard.h): the
-    task is settled and the job gone then. */
+/*  Runs the task's command. False when there is nothing to run, it cannot be, or was before (guard.h), and
+    the task is settled and the job gone then; or, with errno and the job as it was, when the system has no
+    room for a further command now. */
 bool job_start(job_t **self, const job_context_t *context, uint64_t epoll_tag, int64_t now_ms);
 
 /*  After child_step said true: settles (or what `fate` says), counts, logs, frees. */

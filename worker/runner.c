@@ -20,6 +20,7 @@
 #include "worker/job.h"
 
 enum {
+    PAUSE_MS = 1000,
     CONFIRM_WAIT_MS = 5000, /* for the broker to confirm the last settlements */
     EVENTS_A_TURN = 64,
     WAIT_MOST_MS = 60 * 1000, /* fits epoll_wait's int */
@@ -29,7 +30,7 @@ enum {
 /*  epoll tags; slot N has TAG_SLOTS + N. */
 enum { TAG_SIGNAL, TAG_BROKER, TAG_SLOTS };
 
-typedef enum phase { SERVING, DRAINING, TERMINATING, CONFIRMING, ENDED } phase_t;
+typedef enum phase { SERVING, PAUSED, DRAINING, TERMINATING, CONFIRMING, ENDED } phase_t;
 
 /*  What /readyz tells. */
 typedef enum health { HEALTH_DISCONNECTED, HEALTH_READY, HEALTH_DRAINING } health_t;
@@ -46,7 +47,7 @@ typedef struct runner {
     size_t slot_count, free_count;
     watchdog_t watchdog;
     phase_t phase;
-    int64_t phase_ends_ms; /* of DRAINING and CONFIRMING */
+    int64_t phase_ends_ms; /* of PAUSED, DRAINING and CONFIRMING */
     int exit_status;
     worker_metrics_t *metrics;
     _Atomic int health;
@@ -103,6 +104,11 @@ static void revoke_job(runner_t *self, job_t *job)
     }
 }
 
+static size_t running(const runner_t *self)
+{
+    return self->slot_count - self->free_count;
+}
+
 static void tell_connections(const runner_t *self)
 {
     char status[80];
@@ -122,7 +128,7 @@ static void note_connection(const runner_t *self, source_t *source)
     source->connected = connected;
     log_event(connected ? LOG_INFO : LOG_WARN, connected ? "connected" : "disconnected",
               F_STR("broker", source->endpoint));
-    if (self->phase == SERVING)
+    if (self->phase <= PAUSED)
         tell_connections(self);
 }
 
@@ -145,6 +151,32 @@ static void take_from(runner_t *self, source_t *source)
     note_connection(self, source);
 }
 
+static void set_prefetch(runner_t *self, uint32_t prefetch)
+{
+    for (size_t i = 0; i < self->source_count; i++)
+        reeve_worker_set_prefetch(self->sources[i].worker, prefetch);
+}
+
+static void give_back_waiting(runner_t *self)
+{
+    job_t *job, *next;
+    DL_FOREACH_SAFE (self->waiting, job, next)
+        job_abandon(&job, &self->context);
+    self->waiting = NULL;
+}
+
+/*  When a command could not be started, as errno says, which is no task's fault: all that wait go to who
+    has room for them. */
+static void pause_taking(runner_t *self)
+{
+    log_event(LOG_WARN, "paused", F_STR("error", strerror(errno)),
+              F_INT("running", (int64_t)running(self)));
+    self->phase = PAUSED;
+    self->phase_ends_ms = clock_mono_ms() + PAUSE_MS;
+    set_prefetch(self, 0);
+    give_back_waiting(self);
+}
+
 static void start_waiting(runner_t *self)
 {
     while (self->waiting != NULL && self->free_count > 0) {
@@ -152,11 +184,15 @@ static void start_waiting(runner_t *self)
         size_t slot = self->free_slots[self->free_count - 1];
         DL_DELETE(self->waiting, job);
         job->fate = JOB_SETTLE;
-        if (!job_start(&job, &self->context, TAG_SLOTS + slot, clock_mono_ms()))
-            continue;
-        job->slot = slot;
-        self->slots[slot] = job;
-        self->free_count--;
+        if (job_start(&job, &self->context, TAG_SLOTS + slot, clock_mono_ms())) {
+            job->slot = slot;
+            self->slots[slot] = job;
+            self->free_count--;
+        } else if (job != NULL) {
+            job->fate = JOB_RELEASE;
+            DL_PREPEND(self->waiting, job);
+            pause_taking(self);
+        }
     }
 }
 
@@ -175,23 +211,14 @@ static void step_commands(runner_t *self)
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
-static size_t running(const runner_t *self)
-{
-    return self->slot_count - self->free_count;
-}
-
 static void begin_drain(runner_t *self, int64_t now_ms)
 {
     notify_stopping("Finishing the commands that run, then stopping");
     log_event(LOG_INFO, "draining", F_INT("running", (int64_t)running(self)));
     self->phase = DRAINING;
     self->phase_ends_ms = now_ms + self->options->drain_timeout_ms;
-    for (size_t i = 0; i < self->source_count; i++)
-        reeve_worker_set_prefetch(self->sources[i].worker, 0);
-    job_t *job, *next;
-    DL_FOREACH_SAFE (self->waiting, job, next)
-        job_abandon(&job, &self->context);
-    self->waiting = NULL;
+    set_prefetch(self, 0);
+    give_back_waiting(self);
 }
 
 static void terminate_all(runner_t *self, int64_t now_ms)
@@ -232,6 +259,10 @@ static size_t unconfirmed(const runner_t *self)
 static void advance_phase(runner_t *self)
 {
     int64_t now_ms = clock_mono_ms();
+    if (self->phase == PAUSED && now_ms >= self->phase_ends_ms) {
+        self->phase = SERVING;
+        set_prefetch(self, (uint32_t)self->options->prefetch);
+    }
     if (self->phase == DRAINING && running(self) > 0 && now_ms >= self->phase_ends_ms) {
         terminate_all(self, now_ms);
         self->phase = TERMINATING;
@@ -250,7 +281,7 @@ static void read_signals(runner_t *self)
     while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP && log_is_file())
             log_reopen();
-        else if (self->phase == SERVING)
+        else if (self->phase <= PAUSED)
             begin_drain(self, clock_mono_ms());
         else
             stop_at_once(self, (int)info.ssi_signo);
@@ -274,9 +305,9 @@ static void publish(runner_t *self)
         worker_metrics_broker(self->metrics, i, &view);
     }
     worker_metrics_running(self->metrics, running(self));
-    atomic_store(&self->health, self->phase != SERVING ? HEALTH_DRAINING
-                                : connected            ? HEALTH_READY
-                                                       : HEALTH_DISCONNECTED);
+    atomic_store(&self->health, self->phase > PAUSED ? HEALTH_DRAINING
+                                : connected          ? HEALTH_READY
+                                                     : HEALTH_DISCONNECTED);
 }
 
 static const char *not_ready_reason(void *arg)
@@ -328,7 +359,8 @@ static int64_t wait_ms(const runner_t *self)
     int64_t wake_ms = now_ms + WAIT_MOST_MS;
     if (self->watchdog.next_ms < wake_ms)
         wake_ms = self->watchdog.next_ms;
-    if ((self->phase == DRAINING || self->phase == CONFIRMING) && self->phase_ends_ms < wake_ms)
+    bool phase_ends = self->phase != SERVING && self->phase != TERMINATING;
+    if (phase_ends && self->phase_ends_ms < wake_ms)
         wake_ms = self->phase_ends_ms;
     for (size_t slot = 0; slot < self->slot_count; slot++) {
         const job_t *job = self->slots[slot];

@@ -4,6 +4,7 @@ Most commands here are what the task's name says: the worker evaluates it in a s
 """
 
 import json
+import resource
 import signal
 
 import mdp_harness as harness
@@ -145,6 +146,19 @@ class Command(WorkerTest):
         end = self.outcome("job", "--max-retries", 0)
         self.assertEqual(end["reason"], "spawn_failed")
         self.assertIn("no-such-command", end["error"])
+
+    def test_a_command_that_there_is_no_room_for_runs_later_uncounted(self):
+        worker = self.worker(self.endpoint, "default", *BY_NAME)
+        pid, kind = worker.process.pid, resource.RLIMIT_NOFILE
+        # No further descriptor is allowed, but poll(2) still takes so many.
+        before = resource.prlimit(pid, kind, (8, resource.getrlimit(kind)[1]))
+        task_id = self.submit(self.endpoint, "true", "--max-retries", 0)
+        worker.log.wait("paused", error="Too many open files", running=0)
+        resource.prlimit(pid, kind, before)
+        end = self.wait_for_end(self.endpoint, task_id)[task_id]
+        self.assertEqual(end["state"], "success")
+        document = self.status(self.endpoint, task_id)
+        self.assertEqual((document["task"]["retry_count"], document["deaths"]), (0, 0))
 
     def test_the_log_has_a_line_for_the_start_and_the_end_of_each_attempt(self):
         worker = self.worker(self.endpoint, "default", *BY_NAME)

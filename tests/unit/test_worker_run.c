@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -364,6 +365,45 @@ static void a_command_that_is_none_fails_its_task(void **state)
     stop_worker(play);
 }
 
+/*  So few that no further one is, but poll(2) still takes its own. */
+enum { NO_FURTHER = 8 };
+
+static void allow_descriptors(const play_t *play, rlim_t count)
+{
+    struct rlimit limit;
+    assert_int_equal(prlimit(play->worker, RLIMIT_NOFILE, NULL, &limit), 0);
+    limit.rlim_cur = count < limit.rlim_max ? count : limit.rlim_max;
+    assert_int_equal(prlimit(play->worker, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+static void a_command_that_there_is_no_room_for_fails_no_task(void **state)
+{
+    play_t *play = *state;
+    begin_with(play, "exit 0", "30s");
+    allow_descriptors(play, NO_FURTHER);
+    deliver(play, "t1", "any", 0);
+    hear(play, WIRE_PREFETCH);
+    assert_int_equal(play->heard.prefetch, 0);
+    hear_settlement(play, "t1", WIRE_RELEASE);
+    allow_descriptors(play, RLIM_INFINITY);
+    hear(play, WIRE_PREFETCH);
+    assert_int_equal(play->heard.prefetch, 2);
+    deliver(play, "t1 again", "any", 0);
+    hear_settlement(play, "t1 again", WIRE_SUCCESS);
+    stop_worker(play);
+}
+
+static void one_without_room_for_commands_can_be_stopped(void **state)
+{
+    play_t *play = *state;
+    begin_with(play, "exit 0", "30s");
+    allow_descriptors(play, NO_FURTHER);
+    deliver(play, "t1", "any", 0);
+    hear(play, WIRE_PREFETCH);
+    hear_settlement(play, "t1", WIRE_RELEASE);
+    stop_worker(play);
+}
+
 static void past_its_timeout_a_task_fails(void **state)
 {
     play_t *play = *state;
@@ -490,6 +530,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAY(tasks_are_run_by_their_command),
         PLAY(a_command_that_is_none_fails_its_task),
+        PLAY(a_command_that_there_is_no_room_for_fails_no_task),
+        PLAY(one_without_room_for_commands_can_be_stopped),
         PLAY(past_its_timeout_a_task_fails),
         PLAY(a_restarted_broker_is_told_what_runs_and_gets_the_result),
         PLAY(a_revoked_task_s_command_is_stopped),
