@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 
-/*  Commands at once. Each takes four descriptors and a process. */
+/*  Commands at once. */
 #define OPTIONS_CONCURRENCY_MAX 1000
 
 /*  A command for the tasks of one name. */

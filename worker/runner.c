@@ -1,12 +1,14 @@
 #include "worker/runner.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -26,6 +28,9 @@ enum {
     WAIT_MOST_MS = 60 * 1000, /* fits epoll_wait's int */
     EXIT_SIGNALLED = 128,     /* plus the signal's number, as shells say it */
 };
+
+/*  At most. */
+enum { DESCRIPTORS_A_COMMAND = 4, DESCRIPTORS_A_BROKER = 16, DESCRIPTORS_BESIDE = 100 };
 
 /*  epoll tags; slot N has TAG_SLOTS + N. */
 enum { TAG_SIGNAL, TAG_BROKER, TAG_SLOTS };
@@ -423,6 +428,28 @@ static bool watch(runner_t *self, int fd, uint64_t tag)
     return fd >= 0 && epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, fd, &interest) == 0;
 }
 
+/*  As far as is needed only, because commands inherit it, and some of them close all up to it. */
+static bool raise_descriptor_limit(runner_t *self)
+{
+    const options_t *options = self->options;
+    char problem[160];
+    struct rlimit limit = {0};
+    rlim_t needed = DESCRIPTORS_BESIDE + DESCRIPTORS_A_BROKER * options->broker_count +
+                    DESCRIPTORS_A_COMMAND * (rlim_t)options->concurrency;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= needed)
+        return true;
+    limit.rlim_cur = needed;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return true;
+    snprintf(problem, sizeof problem,
+             "--concurrency %" PRId64 " needs %ju descriptors, and the hard limit is %ju",
+             options->concurrency, (uintmax_t)needed, (uintmax_t)limit.rlim_max);
+    log_event(LOG_ERROR, "start_failed", F_STR("error", problem));
+    self->exit_status = EX_OSERR;
+    return false;
+}
+
 static bool refused_by_system(runner_t *self)
 {
     log_event(LOG_ERROR, "start_failed", F_STR("error", strerror(errno)));
@@ -474,7 +501,7 @@ static bool runner_init(runner_t *self, const options_t *options, const char *wo
         self->free_slots[i] = self->slot_count - 1 - i;
     self->metrics = worker_metrics_new(options);
     self->sources = mem_zalloc(options->broker_count * sizeof *self->sources);
-    if (!open_loop(self))
+    if (!raise_descriptor_limit(self) || !open_loop(self))
         return false;
     for (size_t i = 0; i < options->broker_count; i++)
         if (!open_source(self, options->brokers[i], worker_name))

@@ -8,7 +8,7 @@ import resource
 import signal
 
 import mdp_harness as harness
-from programs import EX_CANTCREAT, EX_USAGE, REEVE, WORKER, ProgramTest, run
+from programs import EX_CANTCREAT, EX_OSERR, EX_USAGE, REEVE, WORKER, ProgramTest, run
 from reeve_peer import ReevePeer
 
 BY_NAME = ("--", "sh", "-c", 'eval "$REEVE_TASK_NAME"')
@@ -213,6 +213,27 @@ class Routing(WorkerTest):
         self.wait_for_file(third_up)
         self.open_gate(second_gate)
         self.wait_for_end(self.endpoint, first, second, third)
+
+    def test_descriptors_are_allowed_as_concurrency_needs(self):
+        for concurrency, limit in ((1, 256), (300, 1316)):
+            with self.subTest(concurrency=concurrency):
+                worker = self.worker(
+                    *(self.endpoint, "default", "--concurrency", concurrency, *BY_NAME),
+                    prefix=("prlimit", "--nofile=256:8192"),
+                )
+                self.assertEqual(self.outcome("ulimit -n")["result"], limit)
+                worker.stop()
+
+    def test_a_concurrency_that_the_hard_limit_has_no_descriptors_for_is_refused(self):
+        worker = harness.Program(
+            *("prlimit", "--nofile=256:1024", WORKER, "--broker", self.endpoint, "-q", "q"),
+            *("--log-format", "json", "--concurrency", 300, "--", "true"),
+        )
+        self.assertEqual(worker.end(), EX_OSERR, worker.log.tail())
+        self.assertEqual(
+            worker.log.find("start_failed")["error"],
+            "--concurrency 300 needs 1316 descriptors, and the hard limit is 1024",
+        )
 
 
 class Time(WorkerTest):
