@@ -27,24 +27,10 @@ static void put_text(wire_buffer_t *buffer, const char *text)
     buffer->size += size;
 }
 
-/*  Writes valid JSON without the white space between its tokens: the body of a task is compared
-    byte by byte when its id comes again, and layout is not content. */
 static void put_compact(wire_buffer_t *buffer, slice_t json)
 {
-    bool in_string = false;
     reserve(buffer, json.size);
-    uint8_t *to = buffer->data + buffer->size;
-    for (size_t i = 0; i < json.size; i++) {
-        uint8_t c = json.data[i];
-        if (!in_string && is_json_space(c))
-            continue;
-        *to++ = c;
-        if (c == '"')
-            in_string = !in_string;
-        else if (c == '\\')
-            *to++ = json.data[++i]; /* valid JSON: inside a string, and something follows */
-    }
-    buffer->size = (size_t)(to - buffer->data);
+    buffer->size += json_compact(buffer->data + buffer->size, json);
 }
 
 /*  Whether every value of a compact JSON object is a string. */

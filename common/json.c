@@ -307,6 +307,56 @@ bool json_valid_object(slice_t text)
     return first < end && *first == '{' && json_valid(text);
 }
 
+/*  Past the string literal at `at`, or to the end. */
+static const uint8_t *skip_string(const uint8_t *at, const uint8_t *end)
+{
+    for (at = skip_plain(at + 1, end); at < end && *at != '"'; at = skip_plain(at, end))
+        at += *at == '\\' && end - at > 1 ? 2 : 1;
+    return at < end ? at + 1 : end;
+}
+
+/*  Past the value of a member. */
+static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end)
+{
+    for (int depth = 0; at < end && (depth > 0 || !strchr(",} \t\r\n", *at));) {
+        depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
+        at = *at == '"' ? skip_string(at, end) : at + 1;
+    }
+    return at;
+}
+
+bool json_next_member(slice_t object, size_t *at, json_member_t *out)
+{
+    const uint8_t *end = object.data + object.size;
+    const uint8_t *name = skip_space(object.data + *at, end);
+    if (name == end || *name != (*at == 0 ? '{' : ','))
+        return false;
+    name = skip_space(name + 1, end);
+    if (name == end || *name != '"')
+        return false;
+    const uint8_t *name_end = skip_string(name, end), *colon = skip_space(name_end, end);
+    if (colon == end || *colon != ':')
+        return false;
+    const uint8_t *value = skip_space(colon + 1, end), *value_end = skip_value(value, end);
+    *at = (size_t)(value_end - object.data);
+    out->name = slice(name, (size_t)(name_end - name));
+    out->value = slice(value, (size_t)(value_end - value));
+    return true;
+}
+
+size_t json_compact(void *to, slice_t text)
+{
+    uint8_t *out = to;
+    const uint8_t *at = text.data, *end = at + text.size;
+    while ((at = skip_space(at, end)) < end) {
+        const uint8_t *next = *at == '"' ? skip_string(at, end) : at + 1;
+        memcpy(out, at, (size_t)(next - at));
+        out += next - at;
+        at = next;
+    }
+    return (size_t)(out - (uint8_t *)to);
+}
+
 bool utf8_valid(slice_t text)
 {
     if (text.size == 0)

@@ -16,68 +16,7 @@
 /*  ---- JSON as written ---------------------------------------------------------------------------
     cJSON turns numbers into doubles and refuses literals of more than 63 characters, so what users
     pass never goes through its trees: it is cut out of text that json_valid has accepted and put
-    back as it was written. cJSON decodes single strings and holds documents. All functions of this
-    part need valid JSON, which also means that no NUL byte is in it. */
-
-static size_t skip_space(slice_t text, size_t at)
-{
-    while (at < text.size && strchr(" \t\r\n", text.data[at]))
-        at++;
-    return at;
-}
-
-/*  Past the string literal at `at`. */
-static size_t skip_string(slice_t text, size_t at)
-{
-    for (at++; text.data[at] != '"'; at++)
-        if (text.data[at] == '\\')
-            at++;
-    return at + 1;
-}
-
-/*  Past the value at `at`, which is a member's. */
-static size_t skip_value(slice_t text, size_t at)
-{
-    int depth = 0;
-    for (;;) {
-        char c = (char)text.data[at];
-        if (depth == 0 && strchr(",} \t\r\n", c))
-            return at;
-        if (c == '"') {
-            at = skip_string(text, at);
-            continue;
-        }
-        if (c == '{' || c == '[')
-            depth++;
-        else if (c == '}' || c == ']')
-            depth--;
-        at++;
-    }
-}
-
-/*  A member of an object: two literals. */
-typedef struct member {
-    slice_t name, value;
-} member_t;
-
-/*  The next member of `object`, or false at its end. *at starts at 0. */
-static bool next_member(slice_t object, size_t *at, member_t *out)
-{
-    size_t i = skip_space(object, *at);
-    if (*at > 0 && object.data[i] == '}')
-        return false;
-    i = skip_space(object, i + 1); /* the brace or comma */
-    if (object.data[i] == '}')
-        return false;
-    size_t end = skip_string(object, i);
-    out->name = slice(object.data + i, end - i);
-    i = skip_space(object, end);
-    i = skip_space(object, i + 1); /* the colon */
-    end = skip_value(object, i);
-    out->value = slice(object.data + i, end - i);
-    *at = end;
-    return true;
-}
+    back as it was written. cJSON decodes single strings and holds documents. */
 
 /*  Whether a string literal has an escaped NUL, which no C string can hold. */
 static bool has_nul(slice_t literal)
@@ -112,19 +51,6 @@ static bool name_is(slice_t literal, const char *name)
     bool equal = decoded && strcmp(decoded, name) == 0;
     cJSON_Delete(owner);
     return equal;
-}
-
-/*  Writes the value without the white space outside its strings; returns the size. */
-static size_t compact(char *to, slice_t value)
-{
-    size_t size = 0;
-    for (size_t at = 0; (at = skip_space(value, at)) < value.size;) {
-        size_t end = value.data[at] == '"' ? skip_string(value, at) : at + 1;
-        memcpy(to + size, value.data + at, end - at);
-        size += end - at;
-        at = end;
-    }
-    return size;
 }
 
 /*  ---- Reading a document ----------------------------------------------------------------------
@@ -344,8 +270,8 @@ static bool check_object(reading_t *reading, const rule_t *rule, slice_t value)
     const char **names = NULL;
     size_t count = 0, capacity = 0;
     bool good = true;
-    member_t member;
-    for (size_t at = 0; good && next_member(value, &at, &member);) {
+    json_member_t member;
+    for (size_t at = 0; good && json_next_member(value, &at, &member);) {
         char shown[EXCERPT_SIZE];
         names = mem_room(names, &capacity, count, sizeof names[0]);
         names[count] = decode(owner, member.name);
@@ -392,8 +318,8 @@ static bool read_value(reading_t *reading, const rule_t *rule, slice_t value)
 /*  Sorts the document's members into reading->values. */
 static bool find_members(reading_t *reading, slice_t text)
 {
-    member_t member;
-    for (size_t at = 0; next_member(text, &at, &member);) {
+    json_member_t member;
+    for (size_t at = 0; json_next_member(text, &at, &member);) {
         char shown[EXCERPT_SIZE];
         int i = 0;
         while (i < RULE_COUNT && !name_is(member.name, rules[i].name))
@@ -427,8 +353,8 @@ static bool build_body(reading_t *reading)
             continue;
         if (value.data == NULL)
             value = slice_str(parts[i].absent);
-        at += compact(body + at, slice_str(parts[i].before));
-        at += compact(body + at, value);
+        at += json_compact(body + at, slice_str(parts[i].before));
+        at += json_compact(body + at, value);
     }
     body[at++] = '}';
     if (at > LIMIT_BODY_BYTES)
@@ -505,7 +431,7 @@ static cJSON *text_item(slice_t text)
 static cJSON *raw_item(slice_t value)
 {
     char *copy = mem_alloc(value.size + 1);
-    copy[compact(copy, value)] = '\0';
+    copy[json_compact(copy, value)] = '\0';
     cJSON *item = cJSON_CreateRaw(copy);
     free(copy);
     return item;
@@ -566,8 +492,8 @@ static parts_t take_body_apart(const wire_task_t *task)
     if (task->body_kind == WIRE_BODY_FRAMES) {
         parts.args = frames_item(task->body);
     } else if (json_valid_object(task->body)) {
-        member_t member;
-        for (size_t at = 0; next_member(task->body, &at, &member);) {
+        json_member_t member;
+        for (size_t at = 0; json_next_member(task->body, &at, &member);) {
             cJSON **part = name_is(member.name, "args")      ? &parts.args
                            : name_is(member.name, "kwargs")  ? &parts.kwargs
                            : name_is(member.name, "headers") ? &parts.headers

@@ -325,6 +325,52 @@ static void only_an_object_is_an_object(void **state)
     assert_false(json_valid(slice(NULL, 0)));
 }
 
+static void members_are_taken_as_they_were_written(void **state)
+{
+    (void)state;
+    static const char *const expected[][2] = {{"\"a\\\"b\"", "\" , } \""},
+                                              {"\"é\"", "[1, {\"}\":\"]\"}]"},
+                                              {"\"n\"", "-1e5"},
+                                              {"\"\"", "{}"}};
+    slice_t object =
+        slice_str(" { \"a\\\"b\" :\" , } \",\n\"é\":[1, {\"}\":\"]\"}] , \"n\":-1e5\t,\"\":{} }");
+    json_member_t member;
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        assert_true(json_next_member(object, &at, &member));
+        assert_true(slice_eq(member.name, slice_str(expected[i][0])));
+        assert_true(slice_eq(member.value, slice_str(expected[i][1])));
+    }
+    assert_false(json_next_member(object, &at, &member));
+    at = 0;
+    assert_false(json_next_member(slice_str("{ }"), &at, &member));
+}
+
+static void the_members_of_broken_text_come_to_an_end(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\\u0000\":[{\"b\":\"\\\"\"}],\"c\":\"\\\\\"}";
+    for (size_t size = 0; size < sizeof text; size++) {
+        char *copy = malloc(size ? size : 1); /* so that a sanitizer sees a byte read too far */
+        json_member_t member;
+        int count = 0;
+        memcpy(copy, text, size);
+        for (size_t at = 0; json_next_member(slice(copy, size), &at, &member);)
+            count++;
+        assert_in_range(count, 0, 2);
+        free(copy);
+    }
+}
+
+static void compact_text_has_its_strings_as_they_were(void **state)
+{
+    (void)state;
+    slice_t text = slice_str(" [ 1 ,\t\" \\\" \" , { \"\\\\\" :\r\n{ } } ] ");
+    char compact[100];
+    size_t size = json_compact(compact, text);
+    assert_true(slice_eq(slice(compact, size), slice_str("[1,\" \\\" \",{\"\\\\\":{}}]")));
+}
+
 static size_t encode(uint32_t point, uint8_t *out)
 {
     if (point < 0x80) {
@@ -455,6 +501,9 @@ int main(void)
         cmocka_unit_test(brackets_match_at_every_level),
         cmocka_unit_test(a_million_open_brackets_do_no_harm),
         cmocka_unit_test(only_an_object_is_an_object),
+        cmocka_unit_test(members_are_taken_as_they_were_written),
+        cmocka_unit_test(the_members_of_broken_text_come_to_an_end),
+        cmocka_unit_test(compact_text_has_its_strings_as_they_were),
         cmocka_unit_test(every_code_point_but_surrogates_is_utf8),
         cmocka_unit_test(nothing_else_is_utf8),
         cmocka_unit_test(strings_must_be_utf8),
