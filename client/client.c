@@ -29,6 +29,7 @@ enum {
     DEFAULT_REQUEST_TIMEOUT_MS = 30000,
     RECONNECT_MIN_MS = 100, /* libzmq's own reconnecting */
     RECONNECT_MAX_MS = 2000,
+    PROBLEM_SIZE = 256,
     TURN_FRAMES = 64, /* frames received before events are looked at */
 };
 
@@ -326,11 +327,14 @@ int reeve_submit(reeve_client_t *self, const reeve_task_t *task, void *user, cha
     char made_id[UUID7_TEXT_SIZE] = "";
     int64_t now_ms = clock_wall_ms();
     wire_task_t wire;
+    char problem[PROBLEM_SIZE] = "";
     if (task->id == NULL)
         uuid7_next(&self->ids, now_ms, made_id);
-    *error = client_encode_task(task, made_id, now_ms, &self->body, &wire);
-    if (*error != REEVE_ERR_OK)
+    *error = client_encode_task(task, made_id, now_ms, &self->body, &wire, problem, sizeof problem);
+    if (*error != REEVE_ERR_OK) {
+        set_error_text(self, problem);
         return -1;
+    }
     return submit_wire(self, &wire, user, id, error);
 }
 
@@ -440,11 +444,6 @@ static bool queue_acceptable(const char *queue, reeve_error_t *error)
     return good;
 }
 
-static slice_t optional(const char *text)
-{
-    return text != NULL ? slice_str(text) : slice(NULL, 0);
-}
-
 int reeve_query(reeve_client_t *self, reeve_query_t what, const char *id, const char *queue,
                 uint64_t after, uint32_t limit, char **json, uint64_t *next, reeve_error_t *error)
 {
@@ -456,8 +455,8 @@ int reeve_query(reeve_client_t *self, reeve_query_t what, const char *id, const 
     const client_answer_t *answer = ask(self,
                                         &(wire_message_t){.command = WIRE_QUERY,
                                                           .what = what,
-                                                          .id = optional(id),
-                                                          .queue = optional(queue),
+                                                          .id = slice_optional(id),
+                                                          .queue = slice_optional(queue),
                                                           .after = after,
                                                           .limit = limit},
                                         error);
@@ -487,9 +486,11 @@ static int change_dead(reeve_client_t *self, wire_command_t command, const char 
 {
     if (id != NULL ? !id_acceptable(id, error) : !queue_acceptable(queue, error))
         return -1;
-    const client_answer_t *answer = ask(
-        self, &(wire_message_t){.command = command, .id = optional(id), .queue = optional(queue)},
-        error);
+    const client_answer_t *answer =
+        ask(self,
+            &(wire_message_t){
+                .command = command, .id = slice_optional(id), .queue = slice_optional(queue)},
+            error);
     if (answer == NULL)
         return -1;
     if (count != NULL)

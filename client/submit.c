@@ -7,9 +7,7 @@
 #include "client/output.h"
 #include "client/verbs.h"
 #include "common/clock.h"
-#include "common/json.h"
 #include "common/limits.h"
-#include "common/task.h"
 
 enum {
     OPT_QUEUE = 1,
@@ -30,8 +28,6 @@ enum {
     OPT_FILE,
     OPT_BATCH,
 };
-
-enum { PROBLEM_SIZE = 512 };
 
 static const struct option options[] = {
     {"queue", required_argument, NULL, OPT_QUEUE},
@@ -168,51 +164,12 @@ static void check(const cli_t *cli, int argc, char **argv, order_t *order)
         cli_usage(cli, "give either --delay or --run-at");
 }
 
-/*  Tells why the task is not acceptable: in the words that --file has for the same members. */
-static int tell_wrong(const reeve_task_t *task, reeve_error_t error)
-{
-    const struct {
-        const char *name, *text;
-        bool json;
-    } members[] = {
-        {"id", task->id, false},
-        {"queue", task->queue, false},
-        {"task_name", task->task_name, false},
-        {"origin", task->origin, false},
-        {"args", task->args_json, true},
-        {"kwargs", task->kwargs_json, true},
-        {"headers", task->headers_json, true},
-    };
-    char problem[PROBLEM_SIZE] = "";
-    cJSON *document = cJSON_CreateObject();
-    for (size_t i = 0; i < sizeof members / sizeof members[0] && problem[0] == '\0'; i++) {
-        const char *name = members[i].name, *text = members[i].text;
-        if (text == NULL)
-            continue;
-        if (members[i].json && !json_valid(slice_str(text)))
-            snprintf(problem, sizeof problem, "%s: not valid JSON, or nested deeper than %d", name,
-                     LIMIT_JSON_DEPTH);
-        else if (!utf8_valid(slice_str(text)))
-            snprintf(problem, sizeof problem, "%s: not UTF-8", name);
-        cJSON_AddItemToObject(document, name,
-                              members[i].json ? cJSON_CreateRaw(text) : cJSON_CreateString(text));
-    }
-    char *text = cJSON_PrintUnformatted(document);
-    task_t read;
-    if (problem[0] == '\0' &&
-        task_from_json(slice_str(text), 0, &read, problem, sizeof problem) == 0)
-        task_fini(&read);
-    cJSON_free(text);
-    cJSON_Delete(document);
-    return cli_fail(NULL, error, problem);
-}
-
 /*  Submits, under the id of the first time if this is not it. Returns the exit code. */
 static int submit_task(cli_t *cli, order_t *order)
 {
     reeve_error_t error;
     if (reeve_submit(cli->client, &order->task, NULL, order->id, &error) != 0)
-        return tell_wrong(&order->task, error);
+        return cli_call_failed(cli, NULL, error);
     order->task.id = order->id;
     return EX_OK;
 }

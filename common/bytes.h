@@ -25,6 +25,12 @@ static inline slice_t slice_str(const char *string)
     return (slice_t){(const uint8_t *)string, strlen(string)};
 }
 
+/*  No data for NULL. */
+static inline slice_t slice_optional(const char *string)
+{
+    return string ? slice_str(string) : slice(NULL, 0);
+}
+
 static inline bool slice_eq(slice_t a, slice_t b)
 {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);

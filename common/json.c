@@ -203,13 +203,13 @@ typedef struct reader {
         WANT_NAME_OR_CLOSE,
         WANT_COMMA_OR_CLOSE
     } want;
-    unsigned depth;
+    unsigned depth, most_depth;
     uint64_t objects;
 } reader_t;
 
 static inline bool open_container(reader_t *reader, bool object)
 {
-    if (reader->depth == LIMIT_JSON_DEPTH)
+    if (reader->depth == reader->most_depth)
         return false;
     reader->depth++;
     reader->objects = reader->objects << 1 | object;
@@ -284,11 +284,14 @@ static inline bool read_token(reader_t *reader)
     return false;
 }
 
-bool json_valid(slice_t text)
+static inline bool is_valid(slice_t text, unsigned most_depth)
 {
     if (text.size == 0)
         return false;
-    reader_t reader = {.at = text.data, .end = text.data + text.size, .want = WANT_VALUE};
+    reader_t reader = {.at = text.data,
+                       .end = text.data + text.size,
+                       .want = WANT_VALUE,
+                       .most_depth = most_depth};
     for (;;) {
         reader.at = skip_space(reader.at, reader.end);
         if (reader.at == reader.end)
@@ -296,6 +299,16 @@ bool json_valid(slice_t text)
         if (!read_token(&reader))
             return false;
     }
+}
+
+bool json_valid(slice_t text)
+{
+    return is_valid(text, LIMIT_JSON_DEPTH);
+}
+
+bool json_valid_member(slice_t text)
+{
+    return is_valid(text, LIMIT_JSON_DEPTH - 1);
 }
 
 bool json_valid_object(slice_t text)

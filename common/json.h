@@ -14,6 +14,9 @@ bool json_valid(slice_t text);
 /*  The same, and the value is an object (first non-space character '{'). */
 bool json_valid_object(slice_t text);
 
+/*  The same as json_valid for what is to be the value of a member of an object. */
+bool json_valid_member(slice_t text);
+
 /*  A member of an object as written: two literals. */
 typedef struct json_member {
     slice_t name, value;

@@ -31,24 +31,32 @@ static bool has_nul(slice_t literal)
     return false;
 }
 
-/*  The string of a literal; `owner`, a cJSON array, keeps its memory. NULL for one with a NUL. */
-static const char *decode(cJSON *owner, slice_t literal)
+/*  The string of a literal, in memory of *owner, an array that is made when it is needed. NULL for one
+    with a NUL. */
+static const char *decode(cJSON **owner, slice_t literal)
 {
     if (has_nul(literal))
         return NULL;
+    if (*owner == NULL)
+        *owner = cJSON_CreateArray();
     cJSON *item = cJSON_ParseWithLength((const char *)literal.data, literal.size);
-    cJSON_AddItemToArray(owner, item);
+    cJSON_AddItemToArray(*owner, item);
     return cJSON_GetStringValue(item);
+}
+
+/*  The same for a name, most of which have nothing to decode. No data for one with a NUL. */
+static slice_t decode_name(cJSON **owner, slice_t literal)
+{
+    if (memchr(literal.data, '\\', literal.size) == NULL)
+        return slice(literal.data + 1, literal.size - 2);
+    const char *decoded = decode(owner, literal);
+    return decoded ? slice_str(decoded) : slice(NULL, 0);
 }
 
 static bool name_is(slice_t literal, const char *name)
 {
-    size_t size = strlen(name);
-    if (memchr(literal.data, '\\', literal.size) == NULL)
-        return literal.size == size + 2 && memcmp(literal.data + 1, name, size) == 0;
-    cJSON *owner = cJSON_CreateArray();
-    const char *decoded = decode(owner, literal);
-    bool equal = decoded && strcmp(decoded, name) == 0;
+    cJSON *owner = NULL;
+    bool equal = slice_eq(decode_name(&owner, literal), slice_str(name));
     cJSON_Delete(owner);
     return equal;
 }
@@ -153,8 +161,23 @@ static bool read_string(reading_t *reading, const rule_t *rule, slice_t value, c
 {
     if (value.data[0] != '"')
         return fail(reading, "%s: must be a string", rule->name);
-    *out = decode(reading->out->tree, value);
+    *out = decode(&reading->out->tree, value);
     return *out || fail(reading, "%s: has a NUL character", rule->name);
+}
+
+static bool check_name(reading_t *reading, const rule_t *rule, slice_t name)
+{
+    if (rule->kind == AN_ID)
+        return id_valid(name) ||
+               fail(reading, "%s: must be 1 to %" PRId64 " printable ASCII characters, no spaces",
+                    rule->name, rule->limit);
+    if (!utf8_valid(name))
+        return fail(reading, "%s: not UTF-8", rule->name);
+    return name_valid(name, (size_t)rule->limit) ||
+           fail(reading,
+                "%s: must be 1 to %" PRId64 " bytes, without control characters and without a "
+                "space at either end",
+                rule->name, rule->limit);
 }
 
 static bool read_name(reading_t *reading, const rule_t *rule, slice_t value, slice_t *field)
@@ -163,18 +186,8 @@ static bool read_name(reading_t *reading, const rule_t *rule, slice_t value, sli
     if (!read_string(reading, rule, value, &text))
         return false;
     *field = slice_str(text);
-    if (rule->kind == AN_ID)
-        return id_valid(*field) ||
-               fail(reading, "%s: must be 1 to %" PRId64 " printable ASCII characters, no spaces",
-                    rule->name, rule->limit);
     /* Documents that Reeve shows have an empty origin where none was given. */
-    if (field->size == 0 && rule == &rules[RULE_ORIGIN])
-        return true;
-    return name_valid(*field, (size_t)rule->limit) ||
-           fail(reading,
-                "%s: must be 1 to %" PRId64 " bytes, without control characters and without a "
-                "space at either end",
-                rule->name, rule->limit);
+    return (field->size == 0 && rule == &rules[RULE_ORIGIN]) || check_name(reading, rule, *field);
 }
 
 static bool read_integer(reading_t *reading, const rule_t *rule, slice_t value, uint64_t *field)
@@ -246,17 +259,19 @@ static bool read_time(reading_t *reading, const rule_t *rule, slice_t value, uin
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const slice_t *left = a, *right = b;
+    size_t size = left->size < right->size ? left->size : right->size;
+    int order = memcmp(left->data, right->data, size);
+    return order ? order : (left->size > right->size) - (left->size < right->size);
 }
 
-static bool check_unique(reading_t *reading, const rule_t *rule, const char **names, size_t count)
+static bool check_unique(reading_t *reading, const rule_t *rule, slice_t *names, size_t count)
 {
     qsort(names, count, sizeof names[0], compare_names);
     for (size_t i = 1; i < count; i++) {
         char shown[EXCERPT_SIZE];
-        if (strcmp(names[i - 1], names[i]) == 0)
-            return fail(reading, "%s: \"%s\" is given twice", rule->name,
-                        excerpt(slice_str(names[i]), shown));
+        if (slice_eq(names[i - 1], names[i]))
+            return fail(reading, "%s: \"%s\" is given twice", rule->name, excerpt(names[i], shown));
     }
     return true;
 }
@@ -266,17 +281,16 @@ static bool check_object(reading_t *reading, const rule_t *rule, slice_t value)
 {
     if (value.data[0] != '{')
         return fail(reading, "%s: must be an object", rule->name);
-    cJSON *owner = cJSON_CreateArray();
-    const char **names = NULL;
+    slice_t *names = NULL;
     size_t count = 0, capacity = 0;
     bool good = true;
     json_member_t member;
     for (size_t at = 0; good && json_next_member(value, &at, &member);) {
         char shown[EXCERPT_SIZE];
         names = mem_room(names, &capacity, count, sizeof names[0]);
-        names[count] = decode(owner, member.name);
+        names[count] = decode_name(&reading->out->tree, member.name);
         bool string = member.value.data[0] == '"';
-        if (names[count] == NULL || (rule->kind == A_MAP && string && has_nul(member.value)))
+        if (names[count].data == NULL || (rule->kind == A_MAP && string && has_nul(member.value)))
             good = fail(reading, "%s: %s has a NUL character", rule->name,
                         excerpt(member.name, shown));
         else if (rule->kind == A_MAP && !string)
@@ -286,7 +300,6 @@ static bool check_object(reading_t *reading, const rule_t *rule, slice_t value)
     }
     good = good && (count < 2 || check_unique(reading, rule, names, count));
     free(names);
-    cJSON_Delete(owner);
     return good;
 }
 
@@ -346,20 +359,25 @@ static bool build_body(reading_t *reading)
     size_t size = 1, at = 0;
     for (int i = 0; i < PARTS; i++)
         size += strlen(parts[i].before) + reading->values[parts[i].rule].size + sizeof "[]";
-    char *body = reading->out->body = mem_alloc(size);
+    wire_buffer_t *buffer = &reading->out->body;
+    buffer->data = mem_room(buffer->data, &buffer->capacity, size, 1);
+    uint8_t *body = buffer->data;
     for (int i = 0; i < PARTS; i++) {
         slice_t value = reading->values[parts[i].rule];
         if (value.data == NULL && parts[i].absent == NULL)
             continue;
         if (value.data == NULL)
             value = slice_str(parts[i].absent);
-        at += json_compact(body + at, slice_str(parts[i].before));
+        size_t before = strlen(parts[i].before);
+        memcpy(body + at, parts[i].before, before);
+        at += before;
         at += json_compact(body + at, value);
     }
     body[at++] = '}';
     if (at > LIMIT_BODY_BYTES)
         return fail(reading, "args, kwargs and headers: %zu bytes are over the limit of %u", at,
                     LIMIT_BODY_BYTES);
+    buffer->size = at;
     reading->out->wire.body = slice(body, at);
     return true;
 }
@@ -382,13 +400,44 @@ static bool read_document(reading_t *reading, slice_t text)
     return build_body(reading);
 }
 
+static bool read_part(reading_t *reading, const rule_t *rule, slice_t value)
+{
+    if (!json_valid_member(value))
+        return fail(reading, "%s: not valid JSON, or nested deeper than %d", rule->name,
+                    LIMIT_JSON_DEPTH);
+    while (strchr(" \t\r\n", value.data[0]))
+        value = slice(value.data + 1, value.size - 1);
+    return read_value(reading, rule, value);
+}
+
+static reeve_error_t read_parts(reading_t *reading, const task_parts_t *parts)
+{
+    const struct {
+        int rule;
+        slice_t name;
+        reeve_error_t error;
+    } names[] = {{RULE_ID, parts->id, REEVE_ERR_BAD_ID},
+                 {RULE_QUEUE, parts->queue, REEVE_ERR_BAD_QUEUE},
+                 {RULE_TASK_NAME, parts->task_name, REEVE_ERR_BAD_NAME},
+                 {RULE_ORIGIN, parts->origin, REEVE_ERR_BAD_NAME}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].name.data && !check_name(reading, &rules[names[i].rule], names[i].name))
+            return names[i].error;
+    reading->values[RULE_ARGS] = parts->args;
+    reading->values[RULE_KWARGS] = parts->kwargs;
+    reading->values[RULE_HEADERS] = parts->headers;
+    for (int i = 0; i < RULE_COUNT; i++)
+        if (reading->values[i].data && !read_part(reading, &rules[i], reading->values[i]))
+            return REEVE_ERR_BAD_JSON;
+    return build_body(reading) ? REEVE_ERR_OK : REEVE_ERR_TOO_LARGE;
+}
+
 int task_from_json(slice_t text, int64_t now_ms, task_t *out, char *problem, size_t problem_size)
 {
     *out = (task_t){.wire = {.queue = slice_str("default"),
                              .body_kind = WIRE_BODY_JSON,
                              .created_at_ms = (uint64_t)now_ms,
-                             .max_retries = WIRE_ABSENT},
-                    .tree = cJSON_CreateArray()};
+                             .max_retries = WIRE_ABSENT}};
     reading_t reading = {.out = out, .problem = problem, .problem_size = problem_size};
     if (read_document(&reading, text))
         return 0;
@@ -396,10 +445,26 @@ int task_from_json(slice_t text, int64_t now_ms, task_t *out, char *problem, siz
     return -1;
 }
 
+reeve_error_t task_from_parts(const task_parts_t *parts, wire_task_t *out, wire_buffer_t *body,
+                              char *problem, size_t problem_size)
+{
+    task_t task = {.body = *body};
+    reading_t reading = {.out = &task, .problem = problem, .problem_size = problem_size};
+    reeve_error_t error = read_parts(&reading, parts);
+    cJSON_Delete(task.tree);
+    *body = task.body;
+    out->id = parts->id;
+    out->queue = parts->queue;
+    out->task_name = parts->task_name;
+    out->origin = parts->origin;
+    out->body = task.wire.body;
+    return error;
+}
+
 void task_fini(task_t *task)
 {
     cJSON_Delete(task->tree);
-    free(task->body);
+    wire_fini(&task->body);
     *task = (task_t){0};
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/wire/reeve.h"
+#include "reeve/error.h"
 #include "reeve/task.h"
 
 struct cJSON;
@@ -15,7 +16,7 @@ struct cJSON;
 typedef struct task {
     wire_task_t wire;
     struct cJSON *tree;
-    char *body;
+    wire_buffer_t body;
 } task_t;
 
 /*  Reads one JSON task document (docs/task.md: id task_name args kwargs created_at max_retries
@@ -28,6 +29,16 @@ typedef struct task {
     0..9"); then there is nothing to free. */
 int task_from_json(slice_t text, int64_t now_ms, task_t *out, char *problem, size_t problem_size);
 void task_fini(task_t *task);
+
+/*  A task in the parts that its document would have, args and so on as JSON; no data where there is none. */
+typedef struct task_parts {
+    slice_t id, queue, task_name, origin, args, kwargs, headers;
+} task_parts_t;
+
+/*  Takes them into *out by the rules of a document; the body is written over what is in `body`, and the
+    rest of *out left alone. Returns REEVE_ERR_OK, or an error with a line in `problem`, as above. */
+reeve_error_t task_from_parts(const task_parts_t *parts, wire_task_t *out, wire_buffer_t *body,
+                              char *problem, size_t problem_size);
 
 /*  What a document shows beyond the task as submitted. */
 typedef struct task_view {

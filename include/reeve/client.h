@@ -88,8 +88,9 @@ const char *reeve_client_broker(const reeve_client_t *self);
 
 /*  Queues a task for sending (batched; sent when the batch is full, or by reeve_client_poll /
     reeve_client_flush). Does not block. Returns 0; -1 with *error REEVE_ERR_TOO_MANY when the window
-    is full (call reeve_client_poll), or the reason why the task is not acceptable; `id` (room for
-    129 bytes, may be NULL) receives the task's id. */
+    is full (call reeve_client_poll), or the reason why the task is not acceptable, with a line in
+    reeve_client_error_text where that is not all; `id` (room for 129 bytes, may be NULL) receives
+    the task's id. */
 int reeve_submit(reeve_client_t *self, const reeve_task_t *task, void *user, char *id,
                  reeve_error_t *error);
 

@@ -157,6 +157,7 @@ class Submit(CliTest):
             (["job", "--args", "{}"], "args: must be an array (bad_json)"),
             (["job", "--args", "[]}"], "args: not valid JSON, or nested deeper than 64 (bad_json)"),
             (["job", "--args", "[1]", "--kwargs", "[1"], "kwargs: not valid JSON, or nested"),
+            (["job", "--kwargs", '{"a":1,"a":2}'], 'kwargs: "a" is given twice (bad_json)'),
             (["job", "--headers", '{"a":1}'], 'headers: "a" must be a string (bad_json)'),
             (["job", "--id", "a b"], "id: must be 1 to 128 printable ASCII characters, no spaces (bad_id)"),
             (["job", "--queue", "a\nb"], "queue: must be 1 to 128 bytes, without control"),

@@ -715,7 +715,7 @@ static reeve_error_t encode(const reeve_task_t *task, char *body_text, size_t si
 {
     wire_buffer_t body = {0};
     wire_task_t out;
-    reeve_error_t error = client_encode_task(task, "made", 77, &body, &out);
+    reeve_error_t error = client_encode_task(task, "made", 77, &body, &out, NULL, 0);
     if (error == REEVE_ERR_OK && body_text != NULL)
         snprintf(body_text, size, "%.*s", SLICE_ARG(out.body));
     wire_fini(&body);
@@ -752,6 +752,9 @@ static void an_unacceptable_task_is_refused_with_its_error(void **state)
         {{.task_name = "t", .args_json = "{}"}, REEVE_ERR_BAD_JSON},
         {{.task_name = "t", .args_json = "[],\"x\":1"}, REEVE_ERR_BAD_JSON},
         {{.task_name = "t", .kwargs_json = "[]"}, REEVE_ERR_BAD_JSON},
+        {{.task_name = "t", .kwargs_json = "{\"a\":1,\"\\u0061\":2}"}, REEVE_ERR_BAD_JSON},
+        {{.task_name = "t", .kwargs_json = "{\"\\u0000\":1}"}, REEVE_ERR_BAD_JSON},
+        {{.task_name = "t", .headers_json = "{\"a\":\"1\",\"a\":\"1\"}"}, REEVE_ERR_BAD_JSON},
         {{.task_name = "t", .headers_json = "{\"a\":1}"}, REEVE_ERR_BAD_JSON},
         {{.task_name = "t", .headers_json = "{\"a\":{\"b\":\"c\"}}"}, REEVE_ERR_BAD_JSON},
         {{.task_name = "t", .priority = LIMIT_PRIORITY + 1}, REEVE_ERR_BAD_VALUE},

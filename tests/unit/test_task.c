@@ -45,7 +45,7 @@ static void assert_refused(const char *text, const char *expected)
         fail_msg("accepted: %s", text);
     assert_string_equal(problem, expected);
     assert_null(task.tree);
-    assert_null(task.body);
+    assert_null(task.body.data);
 }
 
 /*  A document with one more member than it must have. */
@@ -93,7 +93,7 @@ static void the_contract_s_example_is_read(void **state)
     assert_int_equal(task.wire.max_retries, 3);
     task_fini(&task);
     assert_null(task.tree);
-    assert_null(task.body);
+    assert_null(task.body.data);
 }
 
 static void a_name_is_enough(void **state)
@@ -358,6 +358,79 @@ static void args_kwargs_and_headers_have_their_types(void **state)
     assert_refused(with("\"args\":{}"), "args: must be an array");
     assert_refused(with("\"kwargs\":[]"), "kwargs: must be an object");
     assert_refused(with("\"headers\":[]"), "headers: must be an object");
+}
+
+/*  What libreeve is given in parts and what it is given as a document is one task or none. */
+static void parts_have_the_rules_of_a_document(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"[]",
+                                         " [ 1 , \"a b\" ] ",
+                                         "{}",
+                                         "\n{ \"a\" : \"b\" }\t",
+                                         "{\"a\":1}",
+                                         "{\"a\":\"1\",\"a\":\"2\"}",
+                                         "{\"a\":\"1\",\"\\u0061\":\"2\"}",
+                                         "{\"a\":\"1\",\"ab\":\"2\"}",
+                                         "{\"\\u0000\":\"1\"}",
+                                         "{\"a\":\"\\u0000\"}",
+                                         "null",
+                                         "\"[]\""};
+    static const char *const names[] = {"args", "kwargs", "headers"};
+    wire_buffer_t body = {0};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            char member[100], expected[200] = "", problem[200] = "";
+            task_t task;
+            slice_t of[3] = {{0}};
+            of[k] = slice_str(values[i]);
+            snprintf(member, sizeof member, "\"%s\":%s", names[k], values[i]);
+            int rc = read_task(with(member), &task, expected, sizeof expected);
+            task_parts_t parts = {.args = of[0], .kwargs = of[1], .headers = of[2]};
+            wire_task_t taken;
+            reeve_error_t error = task_from_parts(&parts, &taken, &body, problem, sizeof problem);
+            assert_string_equal(problem, expected);
+            assert_int_equal(error, rc == 0 ? REEVE_ERR_OK : REEVE_ERR_BAD_JSON);
+            if (rc == 0)
+                assert_true(slice_eq(taken.body, task.wire.body));
+            if (rc == 0)
+                task_fini(&task);
+        }
+    }
+    wire_fini(&body);
+}
+
+static reeve_error_t take_args(const char *args, wire_buffer_t *body, char problem[200])
+{
+    wire_task_t taken;
+    return task_from_parts(&(task_parts_t){.args = slice_str(args)}, &taken, body, problem, 200);
+}
+
+static void parts_that_make_no_body_are_refused(void **state)
+{
+    (void)state;
+    wire_buffer_t body = {0};
+    char problem[200];
+    static const char *const broken[] = {"", " ", "[", "[],\"kwargs\":{}", "[1]]"};
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        assert_int_equal(take_args(broken[i], &body, problem), REEVE_ERR_BAD_JSON);
+        assert_string_equal(problem, "args: not valid JSON, or nested deeper than 64");
+    }
+    for (int depth = LIMIT_JSON_DEPTH - 1; depth <= LIMIT_JSON_DEPTH; depth++) {
+        char args[2 * LIMIT_JSON_DEPTH + 1] = "";
+        memset(args, '[', (size_t)depth);
+        memset(args + depth, ']', (size_t)depth);
+        assert_int_equal(take_args(args, &body, problem),
+                         depth < LIMIT_JSON_DEPTH ? REEVE_ERR_OK : REEVE_ERR_BAD_JSON);
+    }
+    char *large = malloc(LIMIT_BODY_BYTES + 1);
+    memset(large, '1', LIMIT_BODY_BYTES);
+    large[0] = '[';
+    large[LIMIT_BODY_BYTES - 1] = ']';
+    large[LIMIT_BODY_BYTES] = '\0';
+    assert_int_equal(take_args(large, &body, problem), REEVE_ERR_TOO_LARGE);
+    free(large);
+    wire_fini(&body);
 }
 
 static void numbers_and_strings_survive_as_written(void **state)
@@ -691,6 +764,8 @@ int main(void)
         cmocka_unit_test(unknown_members_are_refused_by_name),
         cmocka_unit_test(members_given_twice_are_refused_by_name),
         cmocka_unit_test(args_kwargs_and_headers_have_their_types),
+        cmocka_unit_test(parts_have_the_rules_of_a_document),
+        cmocka_unit_test(parts_that_make_no_body_are_refused),
         cmocka_unit_test(numbers_and_strings_survive_as_written),
         cmocka_unit_test(white_space_outside_strings_is_dropped),
         cmocka_unit_test(what_is_no_json_object_is_refused),
