@@ -251,6 +251,31 @@ int zmq_send(void *socket, const void *data, size_t size, int flags)
     return (int)size;
 }
 
+/*  A message whose data are not copied. */
+typedef struct lent {
+    void *data, *hint;
+    size_t size;
+    zmq_free_fn *give_back;
+} lent_t;
+
+int zmq_msg_init_data(zmq_msg_t *message, void *data, size_t size, zmq_free_fn *give_back,
+                      void *hint)
+{
+    lent_t lent = {data, hint, size, give_back};
+    _Static_assert(sizeof lent <= sizeof *message, "it has room");
+    memcpy(message, &lent, sizeof lent);
+    return 0;
+}
+
+int zmq_msg_send(zmq_msg_t *message, void *socket, int flags)
+{
+    lent_t lent;
+    memcpy(&lent, message, sizeof lent);
+    int sent = zmq_send(socket, lent.data, lent.size, flags);
+    lent.give_back(lent.data, lent.hint);
+    return sent;
+}
+
 int zmq_msg_init(zmq_msg_t *message)
 {
     memset(message, 0, sizeof *message);

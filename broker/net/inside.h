@@ -141,7 +141,6 @@ snapshot_t *observe(const reactor_t *self);
 bool send_frames(reactor_t *self, const peer_entry_t *peer, const slice_t *frames, size_t count);
 /*  The same for what need not arrive: a full queue is not held against the peer. */
 void send_droppable(reactor_t *self, const peer_entry_t *peer, const slice_t *frames, size_t count);
-bool send_to_id(reactor_t *self, slice_t routing_id, const slice_t *frames, size_t count);
 
 /*  reeve_in.c, reeve_out.c: our own protocol. */
 void reeve_receive(reactor_t *self, peer_entry_t *peer, slice_t frame);

@@ -1,5 +1,6 @@
 #include "broker/net/peers.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
@@ -9,10 +10,17 @@ void peers_init(peers_t *self, size_t limit)
     *self = (peers_t){.limit = limit};
 }
 
+void backlog_drop(backlog_t *backlog, size_t bytes)
+{
+    if (atomic_fetch_sub(backlog, bytes) == bytes)
+        free(backlog);
+}
+
 void peers_forget(peers_t *self, peer_entry_t *peer)
 {
     HASH_DELETE(hh_id, self->by_id, peer);
     HASH_DELETE(hh_handle, self->by_handle, peer);
+    backlog_drop(peer->backlog, 1);
     free(peer->address);
     wire_fini(&peer->deliver.buffer);
     wire_fini(&peer->confirm.buffer);
@@ -39,6 +47,8 @@ peer_entry_t *peers_get(peers_t *self, slice_t routing_id, int64_t now_ms)
         peer->handle = ++self->last_handle;
         peer->id_size = routing_id.size;
         memcpy(peer->id, routing_id.data, routing_id.size);
+        peer->backlog = mem_alloc(sizeof *peer->backlog);
+        *peer->backlog = 1;
         HASH_ADD(hh_id, self->by_id, id, peer->id_size, peer);
         HASH_ADD(hh_handle, self->by_handle, handle, sizeof peer->handle, peer);
     }

@@ -24,6 +24,9 @@ typedef struct outgoing {
     size_t items;
 } outgoing_t;
 
+/*  Bytes on their way to a peer, and 1 for its entry; ZeroMQ's thread may be the last to need it. */
+typedef _Atomic size_t backlog_t;
+
 typedef struct peer_entry {
     peer_t handle;
     size_t id_size;
@@ -37,6 +40,7 @@ typedef struct peer_entry {
     int strays;                  /* unknown tokens since the last known one or heartbeat */
     char *address; /* where it connects from, for people; NULL where the transport does not tell */
     int64_t last_seen_ms;
+    backlog_t *backlog;
     /* Batches of this turn, for peers of our own protocol. */
     bool dirty;
     struct peer_entry *next_dirty;
@@ -50,6 +54,9 @@ typedef struct peers {
     peer_t last_handle;
     size_t limit;
 } peers_t;
+
+/*  Any thread. */
+void backlog_drop(backlog_t *backlog, size_t bytes);
 
 void peers_init(peers_t *self, size_t limit);
 void peers_fini(peers_t *self);

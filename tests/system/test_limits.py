@@ -23,6 +23,7 @@ QUEUES = 10_000 if LONG else 1_000
 WORKER_QUEUES = 256
 BATCH = 250
 RESULT_BYTES = 4 << 20
+PEER_BYTES = 256 << 20
 
 
 def task(task_id, queue):
@@ -59,6 +60,23 @@ def crowd_of_clients(endpoint, number):
 
 
 class LimitsTest(SystemTest):
+    def deaf(self, endpoint):
+        """A socket that takes nothing in."""
+        deaf = self.enterContext(zmq.Context.instance().socket(zmq.DEALER))
+        deaf.rcvhwm = 1
+        deaf.linger = 0
+        deaf.connect(endpoint)
+        return deaf
+
+    def store_result(self, broker):
+        """Of the task "big"."""
+        with ReevePeer(broker.tcp) as worker:
+            worker.hello()
+            worker.ready("w", "q")
+            worker.submit("big", "q")
+            worker.settle(worker.delivery()["token"], result_kind=2, result="x" * RESULT_BYTES)
+            worker.expect("SETTLED")
+
     def test_many_connections_at_once(self):
         broker = self.broker()
         crowds = [
@@ -107,12 +125,7 @@ class LimitsTest(SystemTest):
     def test_a_large_message_leaves_no_buffer_behind(self):
         asan = os.environ["ASAN_OPTIONS"] + ":quarantine_size_mb=0"  # what is freed is not kept
         broker = self.broker(prefix=("env", f"ASAN_OPTIONS={asan}"))
-        with ReevePeer(broker.tcp) as worker:
-            worker.hello()
-            worker.ready("w", "q")
-            worker.submit("big", "q")
-            worker.settle(worker.delivery()["token"], result_kind=2, result="x" * RESULT_BYTES)
-            worker.expect("SETTLED")
+        self.store_result(broker)
         before = rss_bytes(broker)
         peers = [self.enterContext(ReevePeer(broker.tcp)) for _ in range(40)]
         for peer in peers:
@@ -123,12 +136,20 @@ class LimitsTest(SystemTest):
             "the buffers are kept",
         )
 
+    def test_a_client_does_not_leave_any_number_of_bytes_unread(self):
+        broker = self.broker()
+        self.store_result(broker)
+        deaf = self.deaf(broker.ipc)  # where no window of TCP's is shut for too long
+        for corr in range(1, 2 * PEER_BYTES // RESULT_BYTES):
+            deaf.send(encode("WAIT", corr=corr, id="big"))
+        broker.refused("slow_peer")
+        with ReevePeer(broker.tcp) as peer:
+            peer.send("WAIT", corr=1, id="big")
+            self.assertEqual(len(peer.expect("OUTCOME")["result"]), RESULT_BYTES)
+
     def test_a_client_that_never_reads_harms_nobody(self):
         broker = self.broker()
-        deaf = self.enterContext(zmq.Context.instance().socket(zmq.DEALER))
-        deaf.rcvhwm = 1
-        deaf.linger = 0
-        deaf.connect(broker.tcp)
+        deaf = self.deaf(broker.tcp)
         while broker.log.find("peer_refused", reason="slow_peer") is None:
             deaf.send(encode("QUERY", corr=1, what=2))
         with ReevePeer(broker.tcp) as peer:
