@@ -198,7 +198,7 @@ class DiskFaultTest(SystemTest):
         self.demand_known(broker, producer)
 
     def test_a_worker_is_not_judged_while_the_disk_hangs_and_nobody_listens(self):
-        broker = self.faulty_broker(patience="2s")
+        broker = self.faulty_broker(patience="3s")
         worker = self.enterContext(ReevePeer(broker.ipc))
         worker.hello()
         worker.ready("w", "q", prefetch=1)
@@ -209,7 +209,8 @@ class DiskFaultTest(SystemTest):
         self.break_disk("hang -wal always")
         for number in range(1, 13):  # more than the broker takes before they are durable
             producer.batch(number, 1)
-        until = time.monotonic() + 3 * 2
+            worker.send("HEARTBEAT", held=[{"token": token}])
+        until = time.monotonic() + 3 * 3
         while time.monotonic() < until:
             worker.send("HEARTBEAT", held=[{"token": token}])
             with self.assertRaises(mdp.Timeout):  # nothing but heartbeats comes
