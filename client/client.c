@@ -304,6 +304,23 @@ size_t reeve_client_waiting(const reeve_client_t *self)
     return client_session_waiting(self->session);
 }
 
+/*  Ends a call before anything is sent. */
+static int refuse(reeve_client_t *self, reeve_error_t reason, const char *text,
+                  reeve_error_t *error)
+{
+    set_error_text(self, text);
+    *error = reason;
+    return -1;
+}
+
+static bool id_acceptable(reeve_client_t *self, const char *id, reeve_error_t *error)
+{
+    bool good = id != NULL && id_valid(slice_str(id));
+    if (!good)
+        refuse(self, REEVE_ERR_BAD_ID, "", error);
+    return good;
+}
+
 /*  -- Submitting and waiting ------------------------------------------------------------------- */
 
 /*  Hands an encoded task to the session; sends whole batches on the way. */
@@ -311,7 +328,7 @@ static int submit_wire(reeve_client_t *self, const wire_task_t *task, void *user
                        reeve_error_t *error)
 {
     if (client_session_submit(self->session, task, user, clock_mono_ms(), error) != 0)
-        return -1;
+        return refuse(self, *error, "", error);
     if (id != NULL) {
         memcpy(id, task->id.data, task->id.size);
         id[task->id.size] = '\0';
@@ -331,10 +348,8 @@ int reeve_submit(reeve_client_t *self, const reeve_task_t *task, void *user, cha
     if (task->id == NULL)
         uuid7_next(&self->ids, now_ms, made_id);
     *error = client_encode_task(task, made_id, now_ms, &self->body, &wire, problem, sizeof problem);
-    if (*error != REEVE_ERR_OK) {
-        set_error_text(self, problem);
-        return -1;
-    }
+    if (*error != REEVE_ERR_OK)
+        return refuse(self, *error, problem, error);
     return submit_wire(self, &wire, user, id, error);
 }
 
@@ -346,10 +361,9 @@ int reeve_submit_json(reeve_client_t *self, const char *document, size_t size, b
     int64_t now_ms = clock_wall_ms();
     slice_t text = slice(document, size);
     task_t task = {0};
-    if (task_from_json(text, now_ms, &task, problem, problem_size) != 0) {
-        *error = json_valid_object(text) ? REEVE_ERR_BAD_VALUE : REEVE_ERR_BAD_JSON;
-        return -1;
-    }
+    if (task_from_json(text, now_ms, &task, problem, problem_size) != 0)
+        return refuse(self, json_valid_object(text) ? REEVE_ERR_BAD_VALUE : REEVE_ERR_BAD_JSON, "",
+                      error);
     if (task.wire.id.size == 0) {
         uuid7_next(&self->ids, now_ms, made_id);
         task.wire.id = slice_str(made_id);
@@ -369,10 +383,8 @@ void reeve_client_flush(reeve_client_t *self)
 
 int reeve_wait(reeve_client_t *self, const char *id, void *user, reeve_error_t *error)
 {
-    if (!id_valid(slice_str(id))) {
-        *error = REEVE_ERR_BAD_ID;
+    if (!id_acceptable(self, id, error))
         return -1;
-    }
     client_session_wait(self->session, slice_str(id), user, clock_mono_ms());
     return 0;
 }
@@ -431,16 +443,11 @@ static const client_answer_t *ask(reeve_client_t *self, const wire_message_t *re
     }
 }
 
-static bool id_acceptable(const char *id, reeve_error_t *error)
-{
-    *error = id != NULL && id_valid(slice_str(id)) ? REEVE_ERR_OK : REEVE_ERR_BAD_ID;
-    return *error == REEVE_ERR_OK;
-}
-
-static bool queue_acceptable(const char *queue, reeve_error_t *error)
+static bool queue_acceptable(reeve_client_t *self, const char *queue, reeve_error_t *error)
 {
     bool good = queue != NULL && name_valid(slice_str(queue), LIMIT_QUEUE_NAME_BYTES);
-    *error = good ? REEVE_ERR_OK : REEVE_ERR_BAD_QUEUE;
+    if (!good)
+        refuse(self, REEVE_ERR_BAD_QUEUE, "", error);
     return good;
 }
 
@@ -448,9 +455,9 @@ int reeve_query(reeve_client_t *self, reeve_query_t what, const char *id, const 
                 uint64_t after, uint32_t limit, char **json, uint64_t *next, reeve_error_t *error)
 {
     bool of_task = what == REEVE_QUERY_TASK || what == REEVE_QUERY_EXPLAIN;
-    if (of_task && !id_acceptable(id, error))
+    if (of_task && !id_acceptable(self, id, error))
         return -1;
-    if (queue != NULL && !queue_acceptable(queue, error))
+    if (queue != NULL && !queue_acceptable(self, queue, error))
         return -1;
     const client_answer_t *answer = ask(self,
                                         &(wire_message_t){.command = WIRE_QUERY,
@@ -470,7 +477,7 @@ int reeve_query(reeve_client_t *self, reeve_query_t what, const char *id, const 
 
 int reeve_cancel(reeve_client_t *self, const char *id, reeve_state_t *was, reeve_error_t *error)
 {
-    if (!id_acceptable(id, error))
+    if (!id_acceptable(self, id, error))
         return -1;
     const client_answer_t *answer =
         ask(self, &(wire_message_t){.command = WIRE_CANCEL, .id = slice_str(id)}, error);
@@ -484,7 +491,7 @@ int reeve_cancel(reeve_client_t *self, const char *id, reeve_state_t *was, reeve
 static int change_dead(reeve_client_t *self, wire_command_t command, const char *id,
                        const char *queue, uint64_t *count, reeve_error_t *error)
 {
-    if (id != NULL ? !id_acceptable(id, error) : !queue_acceptable(queue, error))
+    if (id != NULL ? !id_acceptable(self, id, error) : !queue_acceptable(self, queue, error))
         return -1;
     const client_answer_t *answer =
         ask(self,

@@ -121,8 +121,7 @@ size_t reeve_client_waiting(const reeve_client_t *self);
 int reeve_wait(reeve_client_t *self, const char *id, void *user, reeve_error_t *error);
 
 /*  Requests with one answer; block up to the request timeout, delivering nothing else meanwhile
-    (events that arrive are kept for reeve_client_poll). Return 0, or -1 with *error and, where the
-    broker gave one, its text in reeve_client_error_text. */
+    (events that arrive are kept for reeve_client_poll). Return 0, or -1 with *error. */
 typedef enum reeve_query {
     REEVE_QUERY_TASK = 1, /* id: the task, its state, result and every attempt */
     REEVE_QUERY_QUEUES = 2,
@@ -141,6 +140,9 @@ int reeve_dead_retry(reeve_client_t *self, const char *id, const char *queue, ui
                      reeve_error_t *error);
 int reeve_dead_purge(reeve_client_t *self, const char *id, const char *queue, uint64_t *count,
                      reeve_error_t *error);
+
+/*  What is known beyond *error of the last call that returned -1: the broker's words, or what is wrong
+    with a task; "" where that is nothing. Lives until the next call on the handle. */
 const char *reeve_client_error_text(const reeve_client_t *self);
 
 #ifdef __cplusplus

@@ -49,6 +49,47 @@ static void what_is_no_endpoint_is_refused_as_that(void **state)
     }
 }
 
+/*  Makes a call fail that leaves a line. */
+static void fail_with_a_line(reeve_client_t *client)
+{
+    reeve_error_t error;
+    const reeve_task_t task = {.task_name = "t", .args_json = "{}"};
+    assert_int_equal(reeve_submit(client, &task, NULL, NULL, &error), -1);
+    assert_int_equal(error, REEVE_ERR_BAD_JSON);
+    assert_string_equal(reeve_client_error_text(client), "args: must be an array");
+}
+
+static void a_refusal_before_sending_has_no_line_of_an_earlier_one(void **state)
+{
+    (void)state;
+    reeve_client_t *client = reeve_client_new(
+        &(reeve_client_options_t){.broker = nobody, .window = 1, .request_timeout_ms = 1});
+    const reeve_task_t task = {.task_name = "t"};
+    char problem[100];
+    reeve_error_t error;
+    assert_int_equal(reeve_submit(client, &task, NULL, NULL, &error), 0);
+#define REFUSED(call, reason)                                                                      \
+    do {                                                                                           \
+        fail_with_a_line(client);                                                                  \
+        assert_int_equal(call, -1);                                                                \
+        assert_int_equal(error, reason);                                                           \
+        assert_string_equal(reeve_client_error_text(client), "");                                  \
+    } while (0)
+    REFUSED(reeve_cancel(client, "bad id", NULL, &error), REEVE_ERR_BAD_ID);
+    REFUSED(reeve_wait(client, "bad id", NULL, &error), REEVE_ERR_BAD_ID);
+    REFUSED(reeve_wait(client, NULL, NULL, &error), REEVE_ERR_BAD_ID);
+    REFUSED(reeve_query(client, REEVE_QUERY_TASK, NULL, NULL, 0, 0, NULL, NULL, &error),
+            REEVE_ERR_BAD_ID);
+    REFUSED(reeve_query(client, REEVE_QUERY_DEAD, NULL, "", 0, 0, NULL, NULL, &error),
+            REEVE_ERR_BAD_QUEUE);
+    REFUSED(reeve_dead_purge(client, NULL, NULL, NULL, &error), REEVE_ERR_BAD_QUEUE);
+    REFUSED(reeve_submit(client, &task, NULL, NULL, &error), REEVE_ERR_TOO_MANY);
+    REFUSED(reeve_submit_json(client, "{}", 2, false, NULL, NULL, problem, sizeof problem, &error),
+            REEVE_ERR_BAD_VALUE);
+#undef REFUSED
+    reeve_client_destroy(&client);
+}
+
 static int open_descriptors(void)
 {
     int count = 0;
@@ -113,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_endpoint_is_refused_as_that),
+        cmocka_unit_test(a_refusal_before_sending_has_no_line_of_an_earlier_one),
         cmocka_unit_test(a_client_is_made_and_closed_among_signals),
         cmocka_unit_test(a_worker_is_made_and_closed_among_signals),
     };
