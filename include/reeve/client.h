@@ -25,7 +25,8 @@ extern "C" {
 typedef struct reeve_client reeve_client_t;
 
 /*  A task to submit. Zero-initialise, then set what you need; `task_name` is required. Strings are
-    NUL-terminated UTF-8 and are copied by reeve_submit. */
+    NUL-terminated UTF-8 and are copied by reeve_submit. run_at_ms, expires_at_ms and created_at_ms are
+    milliseconds since 1970-01-01 UTC, the others durations. */
 typedef struct reeve_task {
     const char *id;    /* NULL: a UUIDv7 is made */
     const char *queue; /* NULL: "default" */
@@ -126,7 +127,7 @@ typedef enum reeve_query {
     REEVE_QUERY_TASK = 1, /* id: the task, its state, result and every attempt */
     REEVE_QUERY_QUEUES = 2,
     REEVE_QUERY_WORKERS = 3,
-    REEVE_QUERY_DEAD = 4,    /* queue (NULL: all), after, limit */
+    REEVE_QUERY_DEAD = 4,    /* queue (NULL: all), after, limit (0, and what is over 500: 500) */
     REEVE_QUERY_EXPLAIN = 5, /* id: as TASK, and what bears on when the task will run */
     REEVE_QUERY_BROKER = 6,  /* the broker itself: version, uptime, state */
 } reeve_query_t;
