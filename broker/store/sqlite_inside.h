@@ -108,8 +108,7 @@ typedef struct sqlite_store {
     uint32_t bound[ST_COUNT]; /* the parameters that are not NULL, as bits from 1 on */
     store_identity_t identity;
     uint64_t reserved_seq; /* numbers below this are reserved in meta */
-    uint64_t sweep_number;
-    counter_t *counters; /* by queue id */
+    counter_t *counters;   /* by queue id */
     size_t counter_capacity;
     uint32_t *dirty;
     size_t dirty_count, dirty_capacity;

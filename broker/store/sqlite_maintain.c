@@ -35,7 +35,7 @@ int sqlite_write_leaving(sqlite_store_t *self)
         for (; i < self->leaving_count && self->leaving[i].remove_at_ms == at_ms; i++)
             seqs[count++] = self->leaving[i].seq;
         bind_int(self, ST_PUT_SWEEP, 1, at_ms);
-        bind_int(self, ST_PUT_SWEEP, 2, (int64_t)self->sweep_number++);
+        bind_int(self, ST_PUT_SWEEP, 2, (int64_t)seqs[0]);
         bind_blob(self, ST_PUT_SWEEP, 3, slice(seqs, count * sizeof *seqs));
         rc = sqlite_run(self, ST_PUT_SWEEP);
     }

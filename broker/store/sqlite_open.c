@@ -124,19 +124,17 @@ static int know_identity(sqlite_store_t *self)
 static int identify(sqlite_store_t *self)
 {
     store_identity_t *identity = &self->identity;
-    int64_t epoch, next_seq, next_queue_id, sweep_number;
+    int64_t epoch, next_seq, next_queue_id;
     if (sqlite_run(self, ST_BEGIN) != STORE_OK || know_identity(self) != STORE_OK ||
         get_meta(self, "epoch", NULL, 0, &epoch) != STORE_OK ||
         get_meta(self, "next_seq", NULL, 0, &next_seq) != STORE_OK ||
         query(self, "SELECT ifnull(max(id), 0) + 1 FROM queue", &next_queue_id) != STORE_OK ||
-        query(self, "SELECT ifnull(max(number), 0) + 1 FROM sweep", &sweep_number) != STORE_OK ||
         sqlite_put_meta(self, "epoch", (slice_t){0}, epoch + 1) != STORE_OK)
         return STORE_FAILED;
     identity->epoch = (uint64_t)epoch + 1;
     identity->next_seq = (uint64_t)next_seq;
     identity->next_queue_id = (uint32_t)next_queue_id;
     self->reserved_seq = (uint64_t)next_seq;
-    self->sweep_number = (uint64_t)sweep_number;
     return sqlite_run(self, ST_COMMIT);
 }
 

@@ -255,6 +255,40 @@ static void every_queue_is_recovered_under_its_name(void **state)
     record_unref(&sms);
 }
 
+static int statements, scanned_rows;
+
+static int note_scan(unsigned event, void *context, void *statement, void *nanoseconds)
+{
+    (void)event, (void)context, (void)nanoseconds;
+    statements++;
+    scanned_rows += sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_FULLSCAN_STEP, true);
+    return 0;
+}
+
+static int watch_scans(sqlite3 *db)
+{
+    return sqlite3_trace_v2(db, SQLITE_TRACE_PROFILE, note_scan, NULL);
+}
+
+static void a_start_scans_no_table_that_grows_with_tasks(void **state)
+{
+    world_t *world = *state;
+    enum { TASKS = 300, FEW = 20 };
+    for (uint64_t seq = 1; seq <= TASKS; seq++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", (int)seq);
+        record_t *record = world_record(seq, id, 0);
+        world_submit(world, record);
+        world_move(world, record, REEVE_STATE_QUEUED, REEVE_STATE_CANCELLED, 9000, none, NULL);
+        record_unref(&record);
+    }
+    assert_int_equal(sqlite3_auto_extension((void (*)(void))watch_scans), SQLITE_OK);
+    world_reopen(world);
+    sqlite3_reset_auto_extension();
+    assert_in_range(statements, FEW, TASKS);
+    assert_in_range(scanned_rows, 0, FEW);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +299,8 @@ int main(void)
         BOTH(a_lease_that_was_taken_back_leaves_no_trace),
         BOTH(a_task_that_failed_is_not_held_by_its_first_lease),
         BOTH(every_queue_is_recovered_under_its_name),
+        cmocka_unit_test_setup_teardown(a_start_scans_no_table_that_grows_with_tasks,
+                                        world_set_up_sqlite, world_tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_ours_is_refused_and_left_alone,
                                         world_set_up_sqlite, world_tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_identity_is_refused_and_not_made_anew,

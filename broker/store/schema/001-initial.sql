@@ -90,7 +90,8 @@ CREATE TABLE done (
 -- FAILED, by queue: key = queue id, zero, seq as in ready.
 CREATE TABLE dead (key INTEGER PRIMARY KEY);
 
--- When ended tasks may go: the seqs (8 bytes each, little-endian) of one commit that end together.
+-- When ended tasks may go: the seqs (8 bytes each, little-endian) of one commit that end together. number is
+-- the first of them: a task ends for good once, so no other row has it.
 CREATE TABLE sweep (
     remove_at_ms INTEGER,
     number       INTEGER,
