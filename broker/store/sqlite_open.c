@@ -223,11 +223,11 @@ static int lock(sqlite_store_t *self)
     return flock(self->lock_fd, LOCK_EX | LOCK_NB);
 }
 
-/*  Whether the file is ours, empty, or somebody else's database. */
+/*  Whether the file is ours, new, or somebody else's database. */
 static sqlite_open_result_t judge(sqlite_store_t *self, const char *path, char *problem,
                                   size_t size)
 {
-    int64_t application, tables, version;
+    int64_t application = 0, tables = 0, version = 0;
     bool read = query(self, "PRAGMA application_id", &application) == STORE_OK &&
                 query(self, "SELECT count(*) FROM sqlite_master", &tables) == STORE_OK &&
                 query(self, "PRAGMA user_version", &version) == STORE_OK;
@@ -235,7 +235,9 @@ static sqlite_open_result_t judge(sqlite_store_t *self, const char *path, char *
         snprintf(problem, size, "%s: %s", path, self->error);
         return SQLITE_OPEN_CANNOT;
     }
-    if (!read || (tables > 0 && application != APPLICATION_ID)) {
+    bool ours = application == APPLICATION_ID && version > 0;
+    bool fresh = application == 0 && version == 0 && tables == 0;
+    if (!read || (!ours && !fresh)) {
         snprintf(problem, size, "%s is not a Reeve database", path);
         return SQLITE_OPEN_FOREIGN;
     }

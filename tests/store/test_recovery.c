@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <sqlite3.h>
@@ -104,6 +106,30 @@ static void what_is_not_ours_is_refused_and_left_alone(void **state)
     assert_int_equal(try_open(path, problem, sizeof problem), SQLITE_OPEN_FOREIGN);
     snprintf(path, sizeof path, "%s/missing/r.db", world->dir);
     assert_int_equal(try_open(path, problem, sizeof problem), SQLITE_OPEN_CANNOT);
+}
+
+/*  What somebody else's file has in its head, though it has no table yet; and a head of ours that cannot be. */
+static void a_head_that_is_not_ours_is_refused_and_left_alone(void **state)
+{
+    static const char *const heads[] = {"PRAGMA user_version = -2", "PRAGMA user_version = 1",
+                                        "PRAGMA application_id = 7",
+                                        "PRAGMA application_id = 0x52656576", "CREATE TABLE t (a)"};
+    world_t *world = *state;
+    char path[128], problem[600];
+    snprintf(path, sizeof path, "%s/other.db", world->dir);
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        sqlite3 *db;
+        struct stat before, after;
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, heads[i], NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        assert_int_equal(stat(path, &before), 0);
+        assert_int_equal(try_open(path, problem, sizeof problem), SQLITE_OPEN_FOREIGN);
+        assert_int_equal(stat(path, &after), 0);
+        assert_int_equal(after.st_size, before.st_size);
+        assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+        assert_int_equal(unlink(path), 0);
+    }
 }
 
 /*  A new identity in an old database would use numbers twice, and no id would be found. */
@@ -302,6 +328,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_start_scans_no_table_that_grows_with_tasks,
                                         world_set_up_sqlite, world_tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_ours_is_refused_and_left_alone,
+                                        world_set_up_sqlite, world_tear_down),
+        cmocka_unit_test_setup_teardown(a_head_that_is_not_ours_is_refused_and_left_alone,
                                         world_set_up_sqlite, world_tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_identity_is_refused_and_not_made_anew,
                                         world_set_up_sqlite, world_tear_down),
