@@ -1,7 +1,7 @@
 /*  Measures the id index alone: adding, merging, looking up, opening. Not built by default:
 
-        cc -O2 -std=c17 -D_GNU_SOURCE -I. -Iinclude bench/id_index_bench.c broker/store/id_*.c \
-           broker/store/seq_set.c common/mem.c -lsqlite3 -o /tmp/id_index_bench
+        cc -O2 -std=c17 -D_GNU_SOURCE -I. -Iinclude -Ibuild/debug/generated \
+           bench/id_index_bench.c broker/store/id_*.c broker/store/seq_set.c common/mem.c -lsqlite3 -o /tmp/id_index_bench
         /tmp/id_index_bench /tmp/bench.db [ids in millions [tasks a commit]]
 
     The task table has ids only, so figures are of the index and not of the tasks. */
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker/store/id_index.h"
+#include "broker/store/schema.h"
 
 #define PROBES 1000000
 
@@ -230,8 +231,8 @@ int main(int argc, char **argv)
     uint64_t batch = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000;
     unlink(argv[1]);
     bench_t bench = {.db = open_database(argv[1]), .filter = id_filter_new()};
-    run_sql(bench.db, "CREATE TABLE task (seq INTEGER PRIMARY KEY, id BLOB)");
-    run_sql(bench.db, ID_INDEX_SCHEMA);
+    run_sql(bench.db, schema_migrations[0]);
+    run_sql(bench.db, "DROP TABLE task; CREATE TABLE task (seq INTEGER PRIMARY KEY, id BLOB)");
     must(id_index_open(&bench.index, bench.db, hash_id, NULL));
     must(sqlite3_prepare_v2(bench.db, "INSERT INTO task VALUES (?1, ?2)", -1, &bench.insert, NULL));
     fill(&bench, ids, batch);

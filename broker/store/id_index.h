@@ -30,9 +30,6 @@
 
 #include "broker/store/id_filter.h"
 
-/*  Creates the index's tables; for a schema migration. */
-extern const char ID_INDEX_SCHEMA[];
-
 /*  What id_index_step should be given at each commit: per task added, and always. Merging costs
     about 5 per task with 10 million ids; the rest catches up. */
 #define ID_STEP_PER_TASK 8

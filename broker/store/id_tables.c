@@ -2,28 +2,7 @@
 
 #include <stdlib.h>
 
-#include "broker/store/id_index.h"
 #include "common/mem.h"
-
-/*  Rows of one run are neighbours, and a new run is at the end of the table. */
-const char ID_INDEX_SCHEMA[] = "CREATE TABLE id_slice ("
-                               " slice INTEGER PRIMARY KEY,"
-                               " sealed_seq INTEGER NOT NULL"
-                               ") STRICT;"
-                               "CREATE TABLE id_run ("
-                               " run INTEGER PRIMARY KEY,"
-                               " slice INTEGER NOT NULL,"
-                               " min_seq INTEGER NOT NULL,"
-                               " max_seq INTEGER NOT NULL,"
-                               " count INTEGER NOT NULL,"
-                               " chunks INTEGER NOT NULL,"
-                               " blocks INTEGER NOT NULL,"
-                               " doomed INTEGER NOT NULL"
-                               ") STRICT;"
-                               "CREATE TABLE id_chunk ("
-                               " key INTEGER PRIMARY KEY," /* run × 2^24 + position */
-                               " data BLOB NOT NULL"
-                               ") STRICT;";
 
 #define KEY_BITS 24
 

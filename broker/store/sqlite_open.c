@@ -51,7 +51,6 @@ static int migrate(sqlite_store_t *self)
                  (int)version + 1);
         if (execute(self, "BEGIN EXCLUSIVE") != STORE_OK ||
             execute(self, schema_migrations[version]) != STORE_OK ||
-            (version == 0 && execute(self, ID_INDEX_SCHEMA) != STORE_OK) ||
             execute(self, finish) != STORE_OK)
             return STORE_FAILED;
     }

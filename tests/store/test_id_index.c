@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include "broker/store/id_index.h"
+#include "broker/store/schema.h"
 #include "broker/store/seq_set.h"
 #include "common/mem.h"
 
@@ -82,8 +83,8 @@ static int set_up(void **state)
         sqlite3_open_v2(":memory:", &env->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL),
         SQLITE_OK);
-    run_sql(env, "CREATE TABLE task (seq INTEGER PRIMARY KEY, id TEXT)");
-    run_sql(env, ID_INDEX_SCHEMA);
+    run_sql(env, schema_migrations[0]);
+    run_sql(env, "DROP TABLE task; CREATE TABLE task (seq INTEGER PRIMARY KEY, id TEXT)");
     sqlite3_prepare_v2(env->db, "INSERT INTO task VALUES (?1, ?2)", -1, &env->insert, NULL);
     sqlite3_prepare_v2(env->db, "DELETE FROM task WHERE seq >= ?1 AND seq <= ?2", -1, &env->erase,
                        NULL);

@@ -98,3 +98,26 @@ CREATE TABLE sweep (
     seqs         BLOB NOT NULL,
     PRIMARY KEY (remove_at_ms, number)
 ) WITHOUT ROWID;
+
+-- The id index (id_index.h). Every id of a slice up to sealed_seq is in a run, or its task is gone.
+CREATE TABLE id_slice (
+    slice      INTEGER PRIMARY KEY,
+    sealed_seq INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE id_run (
+    run     INTEGER PRIMARY KEY,
+    slice   INTEGER NOT NULL,
+    min_seq INTEGER NOT NULL,
+    max_seq INTEGER NOT NULL,
+    count   INTEGER NOT NULL,
+    chunks  INTEGER NOT NULL,
+    blocks  INTEGER NOT NULL,
+    doomed  INTEGER NOT NULL
+) STRICT;
+
+-- key = run * 2^24 + position: rows of one run are neighbours, and a new run is at the end.
+CREATE TABLE id_chunk (
+    key  INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT;
