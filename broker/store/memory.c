@@ -192,11 +192,6 @@ static stored_queue_t *queue_of(memory_store_t *self, const record_t *record)
     return queue;
 }
 
-static uint64_t dead_key(const record_t *record)
-{
-    return key_of(record->queue_id, 15, record->seq);
-}
-
 static void order_set(order_t *order, uint64_t rank, uint64_t seq, bool in)
 {
     if (in)

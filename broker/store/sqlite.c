@@ -245,11 +245,6 @@ static int cut_expiry(sqlite_store_t *self, const record_t *record)
     return sqlite_run(self, ST_CUT_EXPIRY);
 }
 
-static uint64_t dead_key(const record_t *record)
-{
-    return key_of(record->queue_id, 15, record->seq);
-}
-
 static int leave_lease(sqlite_store_t *self, const change_t *change)
 {
     uint64_t seq = change->record->seq;

@@ -42,6 +42,12 @@ typedef struct page {
 loaded_t *page_add(page_t *page);
 void page_fini(page_t *page);
 
+/*  Dead letters are listed by queue, the oldest first; cursors are such keys. */
+static inline uint64_t dead_key(const record_t *record)
+{
+    return key_of(record->queue_id, 15, record->seq);
+}
+
 /*  One task with its whole history. */
 typedef struct biography {
     loaded_t task;
