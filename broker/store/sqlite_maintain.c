@@ -1,5 +1,6 @@
 /*  Housekeeping of the SQLite store in small steps: retention, and the id index's merging. */
 
+#include <endian.h>
 #include <stdlib.h>
 
 #include "broker/store/sqlite_inside.h"
@@ -31,11 +32,12 @@ int sqlite_write_leaving(sqlite_store_t *self)
     int rc = STORE_OK;
     for (size_t i = 0; i < self->leaving_count && rc == STORE_OK;) {
         int64_t at_ms = self->leaving[i].remove_at_ms;
+        uint64_t first = self->leaving[i].seq;
         size_t count = 0;
         for (; i < self->leaving_count && self->leaving[i].remove_at_ms == at_ms; i++)
-            seqs[count++] = self->leaving[i].seq;
+            seqs[count++] = htole64(self->leaving[i].seq);
         bind_int(self, ST_PUT_SWEEP, 1, at_ms);
-        bind_int(self, ST_PUT_SWEEP, 2, (int64_t)seqs[0]);
+        bind_int(self, ST_PUT_SWEEP, 2, (int64_t)first);
         bind_blob(self, ST_PUT_SWEEP, 3, slice(seqs, count * sizeof *seqs));
         rc = sqlite_run(self, ST_PUT_SWEEP);
     }
@@ -90,6 +92,8 @@ static int sweep(sqlite_store_t *self, int64_t now_ms, int budget, bool *more)
     sqlite_done(self, ST_GET_SWEEP);
 
     size_t taken = count < (size_t)budget ? count : (size_t)budget;
+    for (size_t i = 0; i < taken; i++)
+        seqs[i] = le64toh(seqs[i]);
     int rc = remove_all(self, seqs, taken);
     statement_t put = taken < count ? ST_PUT_SWEEP : ST_CUT_SWEEP;
     bind_int(self, put, 1, at_ms);

@@ -1,5 +1,6 @@
 /*  Opening the SQLite store: the lock, pragmas, migrations, and what outlives a broker. */
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -115,9 +116,11 @@ static int know_identity(sqlite_store_t *self)
     if (query(self, "SELECT count(*) FROM meta", &rows) != STORE_OK ||
         (rows == 0 && make_identity(self) != STORE_OK) ||
         get_meta(self, "broker_id", identity->broker_id, 37, NULL) != STORE_OK ||
-        get_meta(self, "token_key", identity->token_key, 16, NULL) != STORE_OK)
+        get_meta(self, "token_key", identity->token_key, 16, NULL) != STORE_OK ||
+        get_meta(self, "id_seed", &identity->id_seed, 8, NULL) != STORE_OK)
         return STORE_FAILED;
-    return get_meta(self, "id_seed", &identity->id_seed, 8, NULL);
+    identity->id_seed = le64toh(identity->id_seed);
+    return STORE_OK;
 }
 
 static int identify(sqlite_store_t *self)
