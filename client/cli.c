@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/output.h"
+#include "common/endpoint.h"
 #include "common/limits.h"
 #include "common/parse.h"
 
@@ -115,11 +116,9 @@ void cli_connect(cli_t *cli)
         .window = cli->window,
         .request_timeout_ms = cli->connect_timeout_ms,
     });
-    if (cli->client == NULL) {
-        const char *broker = cli->broker != NULL ? cli->broker : getenv("REEVE_BROKER");
-        cli_usage(cli, "cannot use broker endpoint '%s': %s", broker != NULL ? broker : "",
+    if (cli->client == NULL)
+        cli_usage(cli, "cannot use broker endpoint '%s': %s", endpoint_choose(cli->broker),
                   strerror(errno));
-    }
 }
 
 void cli_say(const char *format, ...)

@@ -14,14 +14,12 @@
 #include "client/encode.h"
 #include "client/session.h"
 #include "common/clock.h"
+#include "common/endpoint.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/mem.h"
-#include "common/parse.h"
 #include "common/task.h"
 #include "common/uuid7.h"
-
-#define DEFAULT_BROKER "tcp://127.0.0.1:5555"
 
 enum {
     DEFAULT_WINDOW = 1000,
@@ -207,20 +205,12 @@ static wake_t wait_turn(reeve_client_t *self, int64_t until_ms)
 
 /*  -- The handle ------------------------------------------------------------------------------- */
 
-static const char *broker_of(const reeve_client_options_t *options)
-{
-    if (options->broker != NULL)
-        return options->broker;
-    const char *broker = getenv("REEVE_BROKER");
-    return broker != NULL && broker[0] != '\0' ? broker : DEFAULT_BROKER;
-}
-
 reeve_client_t *reeve_client_new(const reeve_client_options_t *options)
 {
     static const reeve_client_options_t defaults = {0};
     if (options == NULL)
         options = &defaults;
-    const char *broker = broker_of(options);
+    const char *broker = endpoint_choose(options->broker);
     if (!endpoint_valid(broker)) {
         errno = EINVAL;
         return NULL;

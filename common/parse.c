@@ -61,14 +61,6 @@ struct addrinfo *address_resolve(const char *text)
     return getaddrinfo(host, colon + 1, &hints, &found) == 0 ? found : NULL;
 }
 
-bool endpoint_valid(const char *text)
-{
-    static const char tcp[] = "tcp://", ipc[] = "ipc://";
-    if (strncmp(text, ipc, strlen(ipc)) == 0)
-        return text[strlen(ipc)] != '\0';
-    return strncmp(text, tcp, strlen(tcp)) == 0 && address_valid(text + strlen(tcp));
-}
-
 /*  The decimal digits at *text, which moves past them; at most `max`. */
 static bool take_digits(const char **text, int64_t max, int64_t *out)
 {

@@ -29,9 +29,6 @@ bool address_valid(const char *text);
     freeaddrinfo. */
 struct addrinfo *address_resolve(const char *text);
 
-/*  Where a broker is to be found: "tcp://HOST:PORT" or "ipc://PATH". */
-bool endpoint_valid(const char *text);
-
 enum { RFC3339_SIZE = 25 };
 /*  Milliseconds since 1970 UTC to "2026-05-20T10:30:00.000Z". */
 void format_rfc3339_ms(int64_t ms, char text[RFC3339_SIZE]);

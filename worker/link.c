@@ -6,9 +6,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "common/endpoint.h"
 #include "common/limits.h"
 #include "common/mem.h"
-#include "common/parse.h"
 
 enum { RECONNECT_MS = 100, RECONNECT_MOST_MS = 2000 };
 

@@ -7,12 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/endpoint.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/mem.h"
 #include "common/parse.h"
-
-#define DEFAULT_BROKER "tcp://127.0.0.1:5555"
 
 const char options_help[] =
     "Usage: reeve-worker [OPTION]... --queue NAME[,NAME]... [--] [COMMAND [ARGUMENT]...]\n"
@@ -20,7 +19,7 @@ const char options_help[] =
     "document on stdin, the result on stdout. Exit 0: success; 75: try again; 65: reject.\n"
     "\n"
     "  -b, --broker ENDPOINT     tcp://HOST:PORT or ipc://PATH; again for another broker\n"
-    "                            (default: $REEVE_BROKER, else " DEFAULT_BROKER ")\n"
+    "                            (default: $REEVE_BROKER, else " ENDPOINT_DEFAULT ")\n"
     "  -q, --queue NAME[,NAME]   queues to serve; may be repeated\n"
     "  -t, --task NAME=COMMAND   run COMMAND with /bin/sh -c for tasks named NAME; repeatable\n"
     "  -c, --concurrency N       commands at once (default: number of processors)\n"
@@ -253,11 +252,8 @@ static bool complete(const parser_t *parser)
         return wrong(parser, "--queue is missing: which queues to take tasks from");
     if (options->handler_count == 0 && options->command == NULL)
         return wrong(parser, "no COMMAND and no --task: nothing to run for a task");
-    if (options->broker_count == 0) {
-        const char *broker = getenv("REEVE_BROKER");
-        if (!add_broker(parser, "$REEVE_BROKER", broker && *broker ? broker : DEFAULT_BROKER))
-            return false;
-    }
+    if (options->broker_count == 0 && !add_broker(parser, "$REEVE_BROKER", endpoint_choose(NULL)))
+        return false;
     if (options->http == NULL) {
         const char *http = getenv("REEVE_WORKER_HTTP");
         if (!set_http(parser, "$REEVE_WORKER_HTTP", http && *http ? http : "off"))

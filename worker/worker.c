@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/endpoint.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/mem.h"
@@ -15,8 +16,6 @@
 #include "worker/link.h"
 #include "worker/name.h"
 #include "worker/session.h"
-
-#define DEFAULT_BROKER "tcp://127.0.0.1:5555"
 
 enum {
     FRAMES_A_TURN = 256, /* received before time and output get their turn */
@@ -41,14 +40,6 @@ static bool queues_valid(const char *const *queues)
     return count > 0 && count <= LIMIT_WORKER_QUEUES;
 }
 
-static const char *broker_endpoint(const char *given)
-{
-    const char *environment = getenv("REEVE_BROKER");
-    if (given != NULL)
-        return given;
-    return environment != NULL && *environment != '\0' ? environment : DEFAULT_BROKER;
-}
-
 reeve_worker_t *reeve_worker_new(const reeve_worker_options_t *options)
 {
     static const reeve_worker_options_t nothing = {0};
@@ -65,7 +56,7 @@ reeve_worker_t *reeve_worker_new(const reeve_worker_options_t *options)
         errno = EINVAL;
         return NULL;
     }
-    worker_link_t *link = worker_link_new(broker_endpoint(options->broker));
+    worker_link_t *link = worker_link_new(endpoint_choose(options->broker));
     if (link == NULL)
         return NULL;
     worker_session_options_t wanted = {
