@@ -41,26 +41,6 @@ static void fill_letter(table_t *table, const cJSON *letter)
     table_add(table, output_string(letter, "error"));
 }
 
-/*  Prints one page. Returns the number of its rows, or -1 when it is not a list. */
-static int print_page(const cli_t *cli, const char *json, table_t *table)
-{
-    cJSON *list = cJSON_Parse(json);
-    int rows = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : -1;
-    const cJSON *letter;
-    cJSON_ArrayForEach(letter, list)
-    {
-        if (cli->json) {
-            char *line = cJSON_PrintUnformatted(letter);
-            output_json_line(line != NULL ? line : "null");
-            cJSON_free(line);
-        } else {
-            fill_letter(table, letter);
-        }
-    }
-    cJSON_Delete(list);
-    return rows;
-}
-
 static int run_list(cli_t *cli, const dead_options_t *options)
 {
     table_t table = {
@@ -74,7 +54,7 @@ static int run_list(cli_t *cli, const dead_options_t *options)
         if (reeve_query(cli->client, REEVE_QUERY_DEAD, NULL, options->queue, cursor, limit, &json,
                         &cursor, &error) != 0)
             return call_failed(cli, options->queue, error);
-        int rows = print_page(cli, json, &table);
+        int rows = output_list(json, cli->json ? NULL : &table, fill_letter);
         free(json);
         if (rows < 0) {
             cli_say("the broker's answer is not a list");

@@ -1,6 +1,5 @@
 /*  `reeve queues` and `reeve workers`. */
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "client/output.h"
@@ -21,17 +20,7 @@ static void fill_queue(table_t *table, const cJSON *queue)
 static void fill_worker(table_t *table, const cJSON *worker)
 {
     char names[256];
-    size_t size = 0;
-    const cJSON *queue;
-    names[0] = '\0';
-    cJSON_ArrayForEach(queue, cJSON_GetObjectItemCaseSensitive(worker, "queues"))
-    {
-        const char *name = cJSON_GetStringValue(queue);
-        if (name == NULL || size >= sizeof names - 1)
-            continue;
-        int added = snprintf(names + size, sizeof names - size, "%s%s", size > 0 ? "," : "", name);
-        size += added > 0 ? (size_t)added : 0;
-    }
+    output_names(cJSON_GetObjectItemCaseSensitive(worker, "queues"), names, sizeof names);
     table_add(table, output_string(worker, "worker"));
     table_add(table, output_string(worker, "protocol"));
     table_addf(table, "%.0f", output_number(worker, "processing"));
@@ -49,25 +38,12 @@ static int print_list(cli_t *cli, reeve_query_t what, table_t *table,
     cli_connect(cli);
     if (reeve_query(cli->client, what, NULL, NULL, 0, 0, &json, NULL, &error) != 0)
         return cli_call_failed(cli, NULL, error);
-    cJSON *list = cJSON_Parse(json);
+    int rows = output_list(json, cli->json ? NULL : table, fill);
     free(json);
-    if (!cJSON_IsArray(list)) {
-        cJSON_Delete(list);
+    if (rows < 0) {
         cli_say("the broker's answer is not a list");
         return EX_SOFTWARE;
     }
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
-        if (cli->json) {
-            char *line = cJSON_PrintUnformatted(item);
-            output_json_line(line != NULL ? line : "null");
-            cJSON_free(line);
-        } else {
-            fill(table, item);
-        }
-    }
-    cJSON_Delete(list);
     if (!cli->json)
         table_print(table);
     return EX_OK;

@@ -45,12 +45,17 @@ void output_json_line(const char *json)
     fputc('\n', stdout);
 }
 
-void output_json(cJSON **tree)
+static void print_json(const cJSON *tree)
 {
-    char *text = cJSON_PrintUnformatted(*tree);
+    char *text = cJSON_PrintUnformatted(tree);
     if (text != NULL)
         output_json_line(text);
     cJSON_free(text);
+}
+
+void output_json(cJSON **tree)
+{
+    print_json(*tree);
     cJSON_Delete(*tree);
     *tree = NULL;
 }
@@ -65,6 +70,20 @@ double output_number(const cJSON *object, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+void output_names(const cJSON *array, char *text, size_t size)
+{
+    size_t at = 0;
+    const cJSON *name;
+    text[0] = '\0';
+    cJSON_ArrayForEach(name, array)
+    {
+        if (!cJSON_IsString(name) || at >= size - 1)
+            continue;
+        int added = snprintf(text + at, size - at, "%s%s", at > 0 ? "," : "", name->valuestring);
+        at += added > 0 ? (size_t)added : 0;
+    }
 }
 
 const char *output_seconds(double seconds)
@@ -154,6 +173,21 @@ bool output_flush(void)
     if (!good && write_error == 0)
         write_error = errno;
     return good;
+}
+
+int output_list(const char *json, table_t *table, void (*add)(table_t *table, const cJSON *item))
+{
+    cJSON *list = cJSON_Parse(json);
+    int count = cJSON_IsArray(list) ? 0 : -1;
+    const cJSON *item = count == 0 ? list->child : NULL;
+    for (; item != NULL; item = item->next, count++) {
+        if (table != NULL)
+            add(table, item);
+        else
+            print_json(item);
+    }
+    cJSON_Delete(list);
+    return count;
 }
 
 int output_close(int code)

@@ -23,6 +23,9 @@ void output_json(cJSON **tree);
 const char *output_string(const cJSON *object, const char *name);
 double output_number(const cJSON *object, const char *name);
 
+/*  The strings of an array, with commas between them; cut to `size`. */
+void output_names(const cJSON *array, char *text, size_t size);
+
 /*  Seconds as "850ms", "12.3s", … in a static buffer. */
 const char *output_seconds(double seconds);
 
@@ -44,6 +47,10 @@ void table_print(table_t *table);
 
 /*  Flushes stdout; false when that fails, and the reason is kept for output_close. */
 bool output_flush(void);
+/*  Adds the items of a JSON array to the table, or without one prints each as a line. Returns how many
+    there are, or -1 when the text is no array. */
+int output_list(const char *json, table_t *table, void (*add)(table_t *table, const cJSON *item));
+
 /*  Flushes stdout; a failed write makes the exit code EX_IOERR. */
 int output_close(int code);
 

@@ -101,21 +101,6 @@ static const char *worker_state(const worker_row_t *row)
     return row->busy >= row->slots ? "full" : "busy";
 }
 
-static void put_names(char text[CELL_SIZE], const cJSON *names)
-{
-    const cJSON *name;
-    size_t size = 0;
-    text[0] = '\0';
-    cJSON_ArrayForEach(name, names)
-    {
-        if (!cJSON_IsString(name) || size >= CELL_SIZE - 1)
-            continue;
-        int added =
-            snprintf(text + size, CELL_SIZE - size, "%s%s", size > 0 ? "," : "", name->valuestring);
-        size += added > 0 ? (size_t)added : 0;
-    }
-}
-
 static void worker_cell(const worker_row_t *row, size_t column, char text[CELL_SIZE])
 {
     switch (column) {
@@ -138,7 +123,7 @@ static void worker_cell(const worker_row_t *row, size_t column, char text[CELL_S
         put_age(text, row->heard_s > 0 ? row->heard_s : 0);
         break;
     default:
-        put_names(text, row->queues);
+        output_names(row->queues, text, CELL_SIZE);
     }
 }
 
