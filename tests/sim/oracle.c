@@ -167,12 +167,15 @@ static void hear_question(oracle_t *self, ledger_peer_t *peer, const message_t *
     asked->known += task && task->exists;
 }
 
-/*  Words about an attempt that never was are refused before the broker asks who says them. */
+/*  Words about an attempt that never was, or whose token died with a broker, are refused before the broker asks
+    who says them. */
 static bool is_sign_of_life(const oracle_t *self, const message_t *message)
 {
     bool of_attempt =
         message->kind == MSG_SETTLE || message->kind == MSG_EXTEND || message->kind == MSG_PROGRESS;
-    return message->kind >= MSG_READY && (!of_attempt || lease_find(self, message->token) != NULL);
+    const lease_t *lease = of_attempt ? lease_find(self, message->token) : NULL;
+    bool known = lease && !(lease->in_memory && lease->revoked);
+    return message->kind >= MSG_READY && (!of_attempt || known);
 }
 
 void oracle_hears(oracle_t *self, uint64_t handle, const message_t *message)
