@@ -67,12 +67,22 @@ void say_not_ready(oracle_t *self, ledger_peer_t *peer)
         peer_leaves(self, peer, false);
 }
 
+/*  It is another worker under each, and whoever else has one of them may bring its leases to an end. */
+static bool has_two_names(const ledger_peer_t *peer)
+{
+    return peer->former_name[0] != '\0';
+}
+
 /*  Being named keeps a lease of this peer alive, and gives it one that waited for its return. */
 static void name_lease(const oracle_t *self, const ledger_peer_t *peer, const held_token_t *held)
 {
     lease_t *lease = lease_find(self, held->token);
     if (lease == NULL)
         return;
+    if (has_two_names(peer)) {
+        let_go(lease);
+        return;
+    }
     if (lease->holder == 0 && self->now_ms < lease->orphan_until_ms) {
         lease->holder = peer->handle;
         lease->over = false;
@@ -151,11 +161,13 @@ void hear_ready(oracle_t *self, ledger_peer_t *peer, const message_t *message)
     replace_namesakes(self, peer, message->name);
     if (peer->name[0])
         replace_namesakes(self, peer, peer->name);
+    if (peer->name[0] && strcmp(peer->name, message->name) != 0) {
+        memcpy(peer->former_name, peer->name, sizeof peer->former_name);
+        peer_leaves(self, peer, false);
+    }
     for (unsigned i = 0; i < message->held_count; i++)
         name_lease(self, peer, &message->held[i]);
     drop_unnamed(self, peer, message);
-    if (peer->name[0] && strcmp(peer->name, message->name) != 0)
-        memcpy(peer->former_name, peer->name, sizeof peer->former_name);
     memcpy(peer->name, message->name, sizeof peer->name);
     peer->registered = true;
     peer->replaced = false;
@@ -441,7 +453,7 @@ static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *
     bool mdp = peer->protocol != SPEAKS_REEVE;
     lease_t *lease = lease_new(self, task, &task->latest, message);
     lease->holder = peer->handle;
-    if (!peer->former_name[0])
+    if (!has_two_names(peer))
         memcpy(lease->worker, peer->name, sizeof lease->worker);
     int64_t start_ms = self->now_ms - CLOCK_DOUBT_MS;
     int64_t timeout_at_ms = message->timeout_ms ? start_ms + message->timeout_ms : INT64_MAX;
@@ -451,7 +463,7 @@ static void add_lease(oracle_t *self, const ledger_peer_t *peer, ledger_task_t *
     /* A READY heard since the decision may have released it, and so may a loss of the connection, though
        it came again: what is told is old then. */
     lease->over = (!mdp && self->now_ms - peer->ready_ms <= self->doubt_ms) ||
-                  self->now_ms - peer->lost_ms <= self->doubt_ms;
+                  self->now_ms - peer->lost_ms <= self->doubt_ms || has_two_names(peer);
     if (!lease->over)
         lease->sure_until_ms = mdp ? timeout_at_ms : alive_ms + self->plan.liveness_ms;
 }
