@@ -16,9 +16,11 @@ MAX_OUTPUT = 100
 
 
 class WorkerTest(ProgramTest):
+    settings = None  # of its broker
+
     def setUp(self):
         super().setUp()
-        self.started = self.broker()
+        self.started = self.broker(self.settings)
         self.endpoint = self.started.ipc
 
     def outcome(self, script, *options):
@@ -423,6 +425,8 @@ class Log(ProgramTest):
 
 
 class Reconnection(WorkerTest):
+    settings = {"grace": "1m"}  # however slowly a worker comes back
+
     def test_a_result_that_was_ready_while_the_broker_was_away_is_delivered(self):
         for tcp in (False, True):
             with self.subTest(tcp=tcp):
