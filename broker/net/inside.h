@@ -85,6 +85,7 @@ struct reactor {
     size_t unchecked_bytes;  /* the same since the free space was last looked at */
     batch_t *batch;          /* what this turn has for the writer; NULL: nothing yet */
     uint64_t batches;        /* so far */
+    uint64_t answered;       /* the number of the last one that came back */
     /* Of this turn, to be told at its end: batches that are durable, the first first, and deliveries. */
     batch_list_t durable;
     departure_t *departures;
@@ -125,6 +126,8 @@ inquiry_t *reactor_inquire(reactor_t *self, request_kind_t kind);
 /*  Tells the core, after the present step, that a peer is gone (EVENT_PEER_GONE) or that its
     conversation is over (EVENT_GOODBYE). */
 void reactor_part(reactor_t *self, peer_t handle, event_kind_t kind);
+/*  The peer says that it leaves. What waits for the disk still goes to it. */
+void reactor_leave(reactor_t *self, peer_entry_t *peer);
 void reactor_refuse(reactor_t *self, refusal_t why, const peer_entry_t *peer, const char *detail);
 
 /*  Notes where the peer is that sent the message being taken. */

@@ -196,8 +196,7 @@ static void worker_message(reactor_t *self, peer_entry_t *peer, const mdp_messag
         heartbeat(self, peer);
         break;
     case MDP_WORKER_DISCONNECT:
-        peer->mdp_worker = false;
-        reactor_step(self, &(event_t){.kind = EVENT_GOODBYE, .peer = peer->handle});
+        reactor_leave(self, peer);
         break;
     default:
         reactor_refuse(self, REFUSAL_UNEXPECTED, peer, "a broker's command");

@@ -185,9 +185,7 @@ void mdp_reply(reactor_t *self, slice_t reply_to, slice_t service, mdp_kind_t ki
     slice_t frames[2 * LIMIT_BODY_FRAMES + MDP_HEAD_FRAMES];
     size_t head = mdp_encode(&message, frames);
     memcpy(frames + head, body, body_count * sizeof *body);
-    peer_entry_t *peer = peers_get(&self->peers, address[1], self->now_ms);
-    if (peer)
-        send_frames(self, peer, frames, head + body_count);
+    send_frames(self, peers_get(&self->peers, address[1], self->now_ms), frames, head + body_count);
 }
 
 void mdp_reply_outcome(reactor_t *self, const effect_t *effect)

@@ -1,7 +1,9 @@
 #include "broker/net/peers.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "common/mem.h"
 
@@ -16,8 +18,18 @@ void backlog_drop(backlog_t *backlog, size_t bytes)
         free(backlog);
 }
 
+/*  Out of the list that it is in. */
+static void take_out(peers_t *self, peer_entry_t *peer)
+{
+    if (peer->leaving)
+        DL_DELETE(self->leaving, peer);
+    else
+        DL_DELETE(self->present, peer);
+}
+
 void peers_forget(peers_t *self, peer_entry_t *peer)
 {
+    take_out(self, peer);
     HASH_DELETE(hh_id, self->by_id, peer);
     HASH_DELETE(hh_handle, self->by_handle, peer);
     backlog_drop(peer->backlog, 1);
@@ -36,23 +48,31 @@ void peers_fini(peers_t *self)
         peers_forget(self, peer);
 }
 
+static peer_entry_t *peer_new(peers_t *self, slice_t routing_id)
+{
+    peer_entry_t *peer = mem_zalloc(sizeof *peer);
+    assert(routing_id.size <= ROUTING_ID_BYTES);
+    peer->handle = ++self->last_handle;
+    peer->id_size = routing_id.size;
+    memcpy(peer->id, routing_id.data, routing_id.size);
+    peer->backlog = mem_alloc(sizeof *peer->backlog);
+    *peer->backlog = 1;
+    HASH_ADD(hh_id, self->by_id, id, peer->id_size, peer);
+    HASH_ADD(hh_handle, self->by_handle, handle, sizeof peer->handle, peer);
+    return peer;
+}
+
 peer_entry_t *peers_get(peers_t *self, slice_t routing_id, int64_t now_ms)
 {
     peer_entry_t *peer;
     HASH_FIND(hh_id, self->by_id, routing_id.data, routing_id.size, peer);
-    if (peer == NULL) {
-        if (peers_count(self) >= self->limit || routing_id.size > ROUTING_ID_BYTES)
-            return NULL;
-        peer = mem_zalloc(sizeof *peer);
-        peer->handle = ++self->last_handle;
-        peer->id_size = routing_id.size;
-        memcpy(peer->id, routing_id.data, routing_id.size);
-        peer->backlog = mem_alloc(sizeof *peer->backlog);
-        *peer->backlog = 1;
-        HASH_ADD(hh_id, self->by_id, id, peer->id_size, peer);
-        HASH_ADD(hh_handle, self->by_handle, handle, sizeof peer->handle, peer);
-    }
+    if (peer == NULL)
+        peer = peer_new(self, routing_id);
+    else
+        take_out(self, peer);
+    peer->leaving = false;
     peer->last_seen_ms = now_ms;
+    DL_APPEND(self->present, peer);
     return peer;
 }
 
@@ -68,14 +88,43 @@ size_t peers_count(const peers_t *self)
     return HASH_CNT(hh_id, self->by_id);
 }
 
-void peers_expire(peers_t *self, int64_t before_ms, bool (*keep)(peer_t, void *), void *arg,
-                  void (*gone)(peer_t, void *))
+void peers_leave(peers_t *self, peer_entry_t *peer, uint64_t batch)
 {
-    peer_entry_t *peer, *next;
-    HASH_ITER (hh_id, self->by_id, peer, next) {
-        if (peer->last_seen_ms < before_ms && !peer->dirty && !keep(peer->handle, arg)) {
-            gone(peer->handle, arg);
-            peers_forget(self, peer);
-        }
+    take_out(self, peer);
+    peer->leaving = true;
+    peer->leaves_after = batch;
+    DL_APPEND(self->leaving, peer);
+}
+
+void peers_see_off(peers_t *self, uint64_t answered_batch)
+{
+    while (self->leaving && self->leaving->leaves_after <= answered_batch)
+        peers_forget(self, self->leaving);
+}
+
+static void forget_unless_kept(peers_t *self, peer_entry_t *peer, const peers_rule_t *rule)
+{
+    if (peer->dirty || rule->keep(peer->handle, rule->arg))
+        return;
+    rule->gone(peer->handle, rule->arg);
+    peers_forget(self, peer);
+}
+
+void peers_expire(peers_t *self, int64_t before_ms, const peers_rule_t *rule)
+{
+    for (peer_entry_t *peer = self->present, *next; peer && peer->last_seen_ms < before_ms;
+         peer = next) {
+        next = peer->next;
+        forget_unless_kept(self, peer, rule);
     }
+}
+
+bool peers_make_room(peers_t *self, const peers_rule_t *rule)
+{
+    for (peer_entry_t *peer = self->present, *next; peer->next && peers_count(self) > self->limit;
+         peer = next) {
+        next = peer->next;
+        forget_unless_kept(self, peer, rule);
+    }
+    return peers_count(self) <= self->limit;
 }

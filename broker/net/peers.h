@@ -40,6 +40,9 @@ typedef struct peer_entry {
     int strays;                  /* unknown tokens since the last known one or heartbeat */
     char *address; /* where it connects from, for people; NULL where the transport does not tell */
     int64_t last_seen_ms;
+    bool leaving;                   /* it said goodbye */
+    uint64_t leaves_after;          /* this batch of the writer's: then it has heard all */
+    struct peer_entry *prev, *next; /* of those present, or of those leaving */
     backlog_t *backlog;
     /* Batches of this turn, for peers of our own protocol. */
     bool dirty;
@@ -51,6 +54,8 @@ typedef struct peer_entry {
 
 typedef struct peers {
     peer_entry_t *by_id, *by_handle;
+    peer_entry_t *present; /* who has been silent longest first */
+    peer_entry_t *leaving; /* who goes first, first */
     peer_t last_handle;
     size_t limit;
 } peers_t;
@@ -60,13 +65,25 @@ void backlog_drop(backlog_t *backlog, size_t bytes);
 
 void peers_init(peers_t *self, size_t limit);
 void peers_fini(peers_t *self);
-/*  Finds or makes the entry; NULL when `limit` peers are known. */
+/*  Finds or makes the entry; it has been heard now, and stays. */
 peer_entry_t *peers_get(peers_t *self, slice_t routing_id, int64_t now_ms);
 peer_entry_t *peers_find(const peers_t *self, peer_t handle);
 void peers_forget(peers_t *self, peer_entry_t *peer);
 size_t peers_count(const peers_t *self);
-/*  Forgets peers last seen before `before_ms`, telling `gone`, except those that `keep` says to keep. */
-void peers_expire(peers_t *self, int64_t before_ms, bool (*keep)(peer_t, void *), void *arg,
-                  void (*gone)(peer_t, void *));
+/*  Forgets the peer when this batch has been answered, unless it is heard again. */
+void peers_leave(peers_t *self, peer_entry_t *peer, uint64_t batch);
+void peers_see_off(peers_t *self, uint64_t answered_batch);
+
+/*  Which peers may be forgotten, and whom to tell before one is. */
+typedef struct peers_rule {
+    bool (*keep)(peer_t, void *);
+    void (*gone)(peer_t, void *);
+    void *arg;
+} peers_rule_t;
+/*  Forgets peers last seen before `before_ms`. */
+void peers_expire(peers_t *self, int64_t before_ms, const peers_rule_t *rule);
+/*  Forgets who has been silent longest where more than `limit` are present, but never the one heard last.
+    False when too many have to be kept. */
+bool peers_make_room(peers_t *self, const peers_rule_t *rule);
 
 #endif

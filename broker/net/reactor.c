@@ -25,6 +25,7 @@ enum {
     EXPIRE_MS = 10 * 1000,
     DISK_MS = 1000,
     KEEPALIVE_S = 5,
+    FULL_RETRY_MS = 10 * 1000,
     LINGER_MS = 20, /* how long changes that nobody waits for gather */
     LINGER_REQUESTS = 4096,
 };
@@ -71,6 +72,13 @@ void reactor_part(reactor_t *self, peer_t handle, event_kind_t kind)
     self->partings = mem_room(self->partings, &self->parting_capacity, self->parting_count,
                               sizeof *self->partings);
     self->partings[self->parting_count++] = (parting_t){handle, kind};
+}
+
+void reactor_leave(reactor_t *self, peer_entry_t *peer)
+{
+    peer->said_hello = peer->was_worker = peer->mdp_worker = false;
+    reactor_step(self, &(event_t){.kind = EVENT_GOODBYE, .peer = peer->handle});
+    peers_leave(&self->peers, peer, self->batches);
 }
 
 static request_t *add_request(reactor_t *self, request_kind_t kind)
@@ -272,6 +280,7 @@ static void take_batch(reactor_t *self, batch_t *batch)
         reactor_step(self, &(event_t){.kind = EVENT_COMMITTED,
                                       .committed = {.changes = self->committed,
                                                     .took_us = batch->commit_us}});
+    self->answered = batch->number;
 }
 
 static void fail(reactor_t *self)
@@ -416,13 +425,42 @@ void reactor_note_address(const reactor_t *self, peer_entry_t *peer)
     peer->address = mem_strndup(address, size);
 }
 
+static bool keep_peer(peer_t peer, void *arg)
+{
+    return core_is_worker(((reactor_t *)arg)->core, peer);
+}
+
+static void forget_peer(peer_t peer, void *arg)
+{
+    reactor_step(arg, &(event_t){.kind = EVENT_GOODBYE, .peer = peer});
+}
+
+static peers_rule_t forgetting(reactor_t *self)
+{
+    return (peers_rule_t){keep_peer, forget_peer, self};
+}
+
+/*  The peer that the message is from; NULL, and it is told, when there are too many. */
+static peer_entry_t *sender(reactor_t *self)
+{
+    size_t known = peers_count(&self->peers);
+    peer_entry_t *peer = peers_get(&self->peers, self->frames[0], self->now_ms);
+    peers_rule_t rule = forgetting(self);
+    if (peers_count(&self->peers) == known || peers_make_room(&self->peers, &rule))
+        return peer;
+    static const char problem[] = "100000 peers at most";
+    reactor_refuse(self, REFUSAL_TOO_MANY_PEERS, peer, problem);
+    if (wire_is_reeve(self->frames[1]))
+        reeve_error(self, peer, 0, REEVE_ERR_TOO_MANY, problem, FULL_RETRY_MS);
+    peers_forget(&self->peers, peer);
+    return NULL;
+}
+
 static void take_message(reactor_t *self, size_t count)
 {
-    peer_entry_t *peer = peers_get(&self->peers, self->frames[0], self->now_ms);
-    if (peer == NULL) {
-        reactor_refuse(self, REFUSAL_TOO_MANY_PEERS, NULL, "100000 peers at most");
+    peer_entry_t *peer = sender(self);
+    if (peer == NULL)
         return;
-    }
     const slice_t *frames = self->frames + 1;
     bool is_reeve = count == 2 && wire_is_reeve(frames[0]);
     bool is_mdp = !is_reeve && mdp_is_mdp(frames, count - 1);
@@ -491,21 +529,12 @@ static void drain_signals(reactor_t *self, bool (*on_hangup)(void *), void *arg)
 
 /* ---- housekeeping --------------------------------------------------------------------------- */
 
-static bool keep_peer(peer_t peer, void *arg)
-{
-    return core_is_worker(((reactor_t *)arg)->core, peer);
-}
-
-static void forget_peer(peer_t peer, void *arg)
-{
-    reactor_step(arg, &(event_t){.kind = EVENT_GOODBYE, .peer = peer});
-}
-
 static void housekeeping(reactor_t *self)
 {
     if (self->now_ms >= self->next_expire_ms) {
         self->next_expire_ms = self->now_ms + EXPIRE_MS;
-        peers_expire(&self->peers, self->now_ms - PEER_IDLE_MS, keep_peer, self, forget_peer);
+        peers_rule_t rule = forgetting(self);
+        peers_expire(&self->peers, self->now_ms - PEER_IDLE_MS, &rule);
     }
     if (self->now_ms >= self->next_disk_ms)
         check_disk(self);
@@ -525,6 +554,7 @@ static void speak(reactor_t *self)
         else if (peer)
             peer->mdp_worker = peer->parting = false;
     }
+    peers_see_off(&self->peers, self->answered);
 }
 
 /*  When a batch that nobody waits for is written at the latest. */

@@ -454,12 +454,6 @@ static void on_hello(reactor_t *self, peer_entry_t *peer)
                                     .version = slice_str(REEVE_VERSION)});
 }
 
-static void on_goodbye(reactor_t *self, peer_entry_t *peer)
-{
-    peer->was_worker = false;
-    reactor_step(self, &(event_t){.kind = EVENT_GOODBYE, .peer = peer->handle});
-}
-
 void reeve_receive(reactor_t *self, peer_entry_t *peer, slice_t frame)
 {
     wire_message_t message;
@@ -478,7 +472,7 @@ void reeve_receive(reactor_t *self, peer_entry_t *peer, slice_t frame)
         on_heartbeat(self, peer, &message);
         break;
     case WIRE_GOODBYE:
-        on_goodbye(self, peer);
+        reactor_leave(self, peer);
         break;
     case WIRE_SUBMIT:
         on_submit(self, peer, &message);

@@ -12,7 +12,7 @@ import zmq
 from mdp_harness import SystemTest
 
 import mdp
-from reeve_peer import TOO_MANY, ReevePeer, encode
+from reeve_peer import NOT_READY, TOO_MANY, ReevePeer, encode
 
 LONG = os.environ.get("REEVE_LONG") == "1"
 CONNECTIONS = 5_000 if LONG else 500
@@ -23,6 +23,7 @@ QUEUES = 10_000 if LONG else 1_000
 WORKER_QUEUES = 256
 BATCH = 250
 RESULT_BYTES = 4 << 20
+PEERS = 100_000
 PEER_BYTES = 256 << 20
 
 
@@ -93,6 +94,22 @@ class LimitsTest(SystemTest):
             self.assertEqual(crowd.stdout.readline(), b"all are answered\n")
         (row,) = self.reeve_json(broker.tcp, "queues")
         self.assertEqual(row["waiting"], CONNECTIONS)
+
+    @unittest.skipUnless(LONG, "only with REEVE_LONG=1")
+    def test_the_longest_silent_makes_room_for_a_new_peer(self):
+        broker = self.broker({"liveness": "10m"})
+        with ReevePeer(broker.ipc) as silent, ReevePeer(broker.ipc) as worker:
+            silent.hello()
+            worker.hello()
+            worker.ready("w", "q")
+            for _ in range(PEERS):
+                with ReevePeer(broker.ipc) as peer:
+                    peer.hello()
+            silent.send("HEARTBEAT")
+            self.assertEqual(silent.error(), (NOT_READY, 0))
+            with ReevePeer(broker.ipc) as peer:
+                peer.submit("a", "q")
+            worker.delivery()
 
     def test_many_queues_each_with_work(self):
         broker = self.broker({"max-queues": QUEUES})

@@ -185,6 +185,14 @@ class Broker(MetricsTest):
         self.assertEqual(page.value("reeve_tasks_in_flight", queue="q"), 3)
         self.assertEqual(page.value("reeve_connections"), 3)
 
+    def test_who_said_goodbye_is_not_remembered(self):
+        broker, url = self.serving()
+        for _ in range(3):
+            self.peer(broker).send("GOODBYE")
+        self.eventually(
+            lambda: fetch(f"{url}/metrics").value("reeve_connections") == 0, "they are remembered"
+        )
+
     def test_the_oldest_waiting_task_is_as_old_as_it_says(self):
         broker, url = self.serving()
         client = self.peer(broker)

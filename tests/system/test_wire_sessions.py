@@ -6,7 +6,7 @@ Usage: test_wire_sessions.py BUILD_DIR
 import mdp_harness
 import reeve_peer as wire
 from reeve_peer import ReevePeer, encode
-from wire_tests import SUCCESS, WireTest, task
+from wire_tests import SUCCESS, WireTest, answers, task
 
 
 class Sessions(WireTest):
@@ -80,7 +80,20 @@ class Sessions(WireTest):
         self.assertEqual((delivery["attempt"], delivery.get("retry_count", 0)), (2, 0))
         self.assertNotEqual(delivery["token"], first["token"])
         worker.send("HEARTBEAT")
-        self.assertEqual(worker.recv()[0], "HEARTBEAT")  # it is a client again
+        self.assertEqual(worker.error(), (wire.NOT_READY, 0))  # a stranger
+        worker.hello()
+        worker.send("HEARTBEAT")
+        self.assertEqual(worker.recv()[0], "HEARTBEAT")
+
+    def test_what_was_under_way_is_told_after_goodbye(self):
+        broker = self.broker()
+        worker = self.worker(broker)
+        worker.submit("a", "q")
+        token = worker.delivery()["token"]
+        worker.send("SUBMIT", first=2, task=[task("b", "other")])
+        worker.settle(token, corr=3)
+        worker.send("GOODBYE")
+        self.assertEqual(answers(worker, 2), {2: wire.OK, 3: wire.OK})
 
     def test_goodbye_of_the_broker(self):
         broker = self.broker()
