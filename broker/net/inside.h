@@ -64,11 +64,11 @@ typedef struct narrator {
 } narrator_t;
 
 /*  A task that has left for its worker in this turn. */
-typedef struct departure {
+typedef struct sent {
     record_t *record;
     uint32_t attempt;
     char *worker; /* its name, for the log; NULL: not to be told */
-} departure_t;
+} sent_t;
 
 struct reactor {
     reactor_config_t config;
@@ -88,8 +88,8 @@ struct reactor {
     uint64_t answered;       /* the number of the last one that came back */
     /* Of this turn, to be told at its end: batches that are durable, the first first, and deliveries. */
     batch_list_t durable;
-    departure_t *departures;
-    size_t departure_count, departure_capacity;
+    sent_t *sent;
+    size_t sent_count, sent_capacity;
     effects_t effects;
     peers_t peers;
     peer_entry_t *dirty;
@@ -196,7 +196,7 @@ void narrate_batch(reactor_t *self, const batch_t *batch);
 /*  The name of the worker that begins a task, if the log is to tell of it; the worker may have gone
     when it does. The caller frees it. */
 char *narrate_starter(reactor_t *self, const record_t *record, peer_t peer);
-void narrate_departure(const departure_t *departure);
+void narrate_sent(const sent_t *sent);
 void narrate_note(const effect_t *effect);
 
 #endif

@@ -132,10 +132,10 @@ char *narrate_starter(reactor_t *self, const record_t *record, peer_t peer)
     return worker ? mem_strdup(worker) : NULL;
 }
 
-void narrate_departure(const departure_t *departure)
+void narrate_sent(const sent_t *sent)
 {
-    if (departure->worker)
-        tell_started(departure->record, departure->worker, departure->attempt);
+    if (sent->worker)
+        tell_started(sent->record, sent->worker, sent->attempt);
 }
 
 /* ---- what goes wrong, which is always told -------------------------------------------------- */

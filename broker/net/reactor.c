@@ -156,15 +156,14 @@ static void to_store(reactor_t *self, effect_t *effect)
 }
 
 /*  In a queue in memory the change tells (change_tells_start). */
-static void note_departure(reactor_t *self, effect_t *effect)
+static void note_sent(reactor_t *self, effect_t *effect)
 {
     if (effect->deliver.ephemeral)
         return;
-    self->departures = mem_room(self->departures, &self->departure_capacity, self->departure_count,
-                                sizeof *self->departures);
-    self->departures[self->departure_count++] =
-        (departure_t){effect->deliver.record, effect->deliver.attempt,
-                      narrate_starter(self, effect->deliver.record, effect->peer)};
+    self->sent = mem_room(self->sent, &self->sent_capacity, self->sent_count, sizeof *self->sent);
+    self->sent[self->sent_count++] =
+        (sent_t){effect->deliver.record, effect->deliver.attempt,
+                 narrate_starter(self, effect->deliver.record, effect->peer)};
     effect->deliver.record = NULL;
 }
 
@@ -181,7 +180,7 @@ static void to_peer(reactor_t *self, effect_t *effect)
     else if (peer && peer->mdp_worker)
         mdp_send(self, peer, effect);
     if (effect->kind == EFFECT_DELIVER && peer)
-        note_departure(self, effect);
+        note_sent(self, effect);
 }
 
 static void carry_out(reactor_t *self, effect_t *effect)
@@ -321,14 +320,14 @@ static void tell(reactor_t *self)
         count_batch(self, batch);
         batch_destroy(&batch);
     }
-    for (size_t i = 0; i < self->departure_count; i++) {
-        departure_t *departure = &self->departures[i];
-        narrate_departure(departure);
-        metrics_start(&self->metrics, departure->record, departure->attempt, self->wall_ms);
-        record_unref(&departure->record);
-        free(departure->worker);
+    for (size_t i = 0; i < self->sent_count; i++) {
+        sent_t *sent = &self->sent[i];
+        narrate_sent(sent);
+        metrics_start(&self->metrics, sent->record, sent->attempt, self->wall_ms);
+        record_unref(&sent->record);
+        free(sent->worker);
     }
-    self->departure_count = 0;
+    self->sent_count = 0;
 }
 
 /* ---- the writer's backlog ------------------------------------------------------------------- */
@@ -791,7 +790,7 @@ void reactor_destroy(reactor_t **self_p)
     metrics_fini(&self->metrics);
     exchange_destroy(&self->exchange);
     free(self->partings);
-    free(self->departures);
+    free(self->sent);
     if (self->router)
         zmq_close(self->router);
     if (self->context)
