@@ -1,7 +1,8 @@
 /*  The reactor: one thread that owns all sockets and the core.
 
     Per turn: wait for input, a finished batch or a deadline; read the clock once; step the core with
-    what came, up to a quota; hand the writer one batch; send what may be said. Never blocks on disk. */
+    what came, up to a quota; send what may be said; hand the writer one batch; log and count. Never
+    blocks on disk. */
 
 #ifndef REEVE_BROKER_NET_REACTOR_H
 #define REEVE_BROKER_NET_REACTOR_H
