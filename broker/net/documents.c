@@ -34,20 +34,7 @@ static void add_time(cJSON *object, const char *name, int64_t ms)
 
 static cJSON *task_of(const record_t *record, uint32_t retry_count, uint32_t max_retries)
 {
-    const task_spec_t *spec = &record->spec;
-    return task_to_json(&(task_view_t){.wire = {.id = spec->id,
-                                                .queue = spec->queue,
-                                                .task_name = spec->task_name,
-                                                .body = spec->body,
-                                                .origin = spec->origin,
-                                                .body_kind = spec->body_kind,
-                                                .created_at_ms = (uint64_t)spec->created_ms,
-                                                .priority = spec->priority,
-                                                .run_at_ms = (uint64_t)spec->run_at_ms,
-                                                .timeout_ms = (uint64_t)spec->timeout_ms,
-                                                .expires_at_ms = (uint64_t)spec->expires_ms,
-                                                .max_retries = max_retries,
-                                                .backoff_ms = (uint64_t)spec->backoff_ms},
+    return task_to_json(&(task_view_t){.wire = reeve_task(record, max_retries),
                                        .retry_count = retry_count,
                                        .max_retries = max_retries});
 }

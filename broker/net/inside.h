@@ -153,6 +153,8 @@ void reeve_error(reactor_t *self, peer_entry_t *peer, uint64_t corr, reeve_error
 /*  Tells the peer that a token that it named is none; batched. */
 void reeve_revoke(reactor_t *self, peer_entry_t *peer, slice_t token, revoke_cause_t cause);
 void reeve_message(reactor_t *self, peer_entry_t *peer, const wire_message_t *message);
+/*  The task as it was submitted, with the retries in force; what it points to is the record's. */
+wire_task_t reeve_task(const record_t *record, uint32_t max_retries);
 void reeve_flush(reactor_t *self); /* sends what is batched for all peers */
 
 /*  mdp_in.c, mdp_out.c: Majordomo, MMI and Titanic. */

@@ -112,32 +112,37 @@ void reeve_error(reactor_t *self, peer_entry_t *peer, uint64_t corr, reeve_error
                                     .retry_after_ms = (uint64_t)retry_after_ms});
 }
 
+wire_task_t reeve_task(const record_t *record, uint32_t max_retries)
+{
+    const task_spec_t *spec = &record->spec;
+    return (wire_task_t){.id = spec->id,
+                         .queue = spec->queue,
+                         .task_name = spec->task_name,
+                         .body = spec->body,
+                         .origin = spec->origin,
+                         .body_kind = spec->body_kind,
+                         .created_at_ms = (uint64_t)spec->created_ms,
+                         .priority = spec->priority,
+                         .run_at_ms = (uint64_t)spec->run_at_ms,
+                         .timeout_ms = (uint64_t)spec->timeout_ms,
+                         .expires_at_ms = (uint64_t)spec->expires_ms,
+                         .max_retries = max_retries,
+                         .backoff_ms = (uint64_t)spec->backoff_ms};
+}
+
 static void put_delivery(reactor_t *self, peer_entry_t *peer, const effect_t *effect)
 {
     const record_t *record = effect->deliver.record;
-    const task_spec_t *spec = &record->spec;
     char text[TOKEN_TEXT_BYTES];
     token_t token = {record->seq, effect->deliver.attempt, effect->deliver.ephemeral};
     size_t size = token_format(&self->token_keys, token, text);
+    wire_delivery_t delivery = {.token = slice(text, size),
+                                .attempt = effect->deliver.attempt,
+                                .retry_count = effect->deliver.retry_count,
+                                .task = reeve_task(record, effect->deliver.max_retries)};
+    delivery.task.timeout_ms = (uint64_t)effect->deliver.timeout_ms;
     begin_if_empty(&peer->deliver, WIRE_DELIVER);
-    wire_put_delivery(
-        &peer->deliver.buffer,
-        &(wire_delivery_t){.token = slice(text, size),
-                           .attempt = effect->deliver.attempt,
-                           .retry_count = effect->deliver.retry_count,
-                           .task = {.id = spec->id,
-                                    .queue = spec->queue,
-                                    .task_name = spec->task_name,
-                                    .body = spec->body,
-                                    .origin = spec->origin,
-                                    .body_kind = spec->body_kind,
-                                    .created_at_ms = (uint64_t)spec->created_ms,
-                                    .priority = spec->priority,
-                                    .run_at_ms = (uint64_t)spec->run_at_ms,
-                                    .timeout_ms = (uint64_t)effect->deliver.timeout_ms,
-                                    .expires_at_ms = (uint64_t)spec->expires_ms,
-                                    .max_retries = effect->deliver.max_retries,
-                                    .backoff_ms = (uint64_t)spec->backoff_ms}});
+    wire_put_delivery(&peer->deliver.buffer, &delivery);
     peer->deliver.items++;
     mark_dirty(self, peer);
     if (is_full(&peer->deliver))
