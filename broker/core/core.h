@@ -92,6 +92,8 @@ const char *core_worker_name(const core_t *self, peer_t peer);
 bool core_has_workers(const core_t *self, slice_t queue);
 /*  What a queue's tasks get; the default policy for an unknown id. */
 const policy_t *core_policy(const core_t *self, uint32_t queue_id);
+/*  The task's own, or the policy's. */
+uint32_t retry_limit(const policy_t *policy, const record_t *record);
 /*  0 when there is no such queue. */
 uint32_t core_queue_id(const core_t *self, slice_t queue);
 

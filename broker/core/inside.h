@@ -311,7 +311,6 @@ void lease_lose(core_t *core, task_t *task, const char *error); /* its worker di
 /*  retry.c */
 int64_t retry_delay_ms(core_t *core, const policy_t *policy, const record_t *record,
                        uint32_t failures);
-uint32_t retry_limit(const policy_t *policy, const record_t *record);
 
 /*  submit.c */
 void submit(core_t *core, const event_t *event);

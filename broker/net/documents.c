@@ -44,12 +44,6 @@ char *document_of_record(const record_t *record, uint32_t retry_count, uint32_t 
     return print(task_of(record, retry_count, max_retries));
 }
 
-static uint32_t max_retries_of(const reactor_t *self, const record_t *record)
-{
-    return record->spec.max_retries >= 0 ? (uint32_t)record->spec.max_retries
-                                         : core_policy(self->core, record->queue_id)->max_retries;
-}
-
 static void add_failure(cJSON *object, const outcome_spec_t *outcome)
 {
     add_text(object, "reason", outcome->reason);
@@ -100,9 +94,10 @@ static cJSON *life_of(const reactor_t *self, const biography_t *biography)
 {
     const loaded_t *task = &biography->task;
     cJSON *document = cJSON_CreateObject();
+    const policy_t *policy = core_policy(self->core, task->record->queue_id);
     cJSON_AddItemToObject(
         document, "task",
-        task_of(task->record, task->tries.failures, max_retries_of(self, task->record)));
+        task_of(task->record, task->tries.failures, retry_limit(policy, task->record)));
     cJSON_AddStringToObject(document, "state", reeve_state_name(task->state));
     cJSON_AddNumberToObject(document, "attempts", task->tries.attempts);
     cJSON_AddNumberToObject(document, "deaths", task->tries.deaths);
@@ -169,7 +164,7 @@ static void add_policy(const reactor_t *self, cJSON *document, const record_t *r
     const policy_t *policy = core_policy(self->core, record->queue_id);
     int64_t timeout_ms = record->spec.timeout_ms ? record->spec.timeout_ms : policy->timeout_ms;
     cJSON *object = cJSON_AddObjectToObject(document, "policy");
-    cJSON_AddNumberToObject(object, "max_retries", max_retries_of(self, record));
+    cJSON_AddNumberToObject(object, "max_retries", retry_limit(policy, record));
     cJSON_AddNumberToObject(object, "max_deaths", policy->max_deaths);
     if (timeout_ms)
         cJSON_AddNumberToObject(object, "timeout_s", (double)timeout_ms / 1000);
