@@ -10,6 +10,7 @@
 #include "broker/core/policy.h"
 
 typedef enum effect_kind {
+    EFFECT_NONE, /* what it owned is another's now */
     /* for the store */
     EFFECT_CHANGE,
     EFFECT_FIND,  /* answered by EVENT_FOUND */

@@ -152,7 +152,7 @@ static void to_store(reactor_t *self, effect_t *effect)
         else
             effect->change.record->batch = 0;
     }
-    *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the request's now */
+    effect->kind = EFFECT_NONE;
 }
 
 /*  In a queue in memory the change tells (change_tells_start). */

@@ -92,7 +92,7 @@ static void to_disk(host_t *self, effect_t *effect)
         if (effect->change.from == REEVE_STATE_UNKNOWN)
             learn_id(self, effect->change.record->spec.id);
     }
-    *effect = (effect_t){.kind = EFFECT_SWEEP}; /* its contents are the batch's now */
+    effect->kind = EFFECT_NONE;
 }
 
 static void carry_out(host_t *self, effect_t *effect)
