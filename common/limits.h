@@ -30,7 +30,7 @@
 #define LIMIT_WORKER_QUEUES     256                  /* queues of one worker */
 #define LIMIT_WORKER_NAME_BYTES 128
 #define LIMIT_PEERS             100000 /* peers remembered at once */
-#define LIMIT_PEER_INPUT        32     /* messages received from a peer and not looked at */
+#define LIMIT_PEER_INPUT        64     /* messages received from a peer and not looked at */
 #define LIMIT_PEER_MESSAGES     5000 /* unread by a peer before it counts as gone; > LIMIT_BATCH */
 #define LIMIT_PEER_BYTES        (256u << 20) /* the same in bytes of messages of 4 KiB and more */
 

@@ -18,8 +18,8 @@ EX_IOERR = 74
 BATCH = 20
 WINDOW = 10 * BATCH
 CONFIRMED_BEFORE = 400
-LARGE_BYTES = 4 << 20
-MANY_LARGE = 70  # more than LIMIT_UNCOMMITTED_BYTES and LIMIT_PEER_INPUT let the broker take
+LARGE_BYTES = 2 << 20
+MANY_LARGE = 130  # more than LIMIT_UNCOMMITTED_BYTES and LIMIT_PEER_INPUT let the broker take
 BYTES_MAX = 100 << 20  # far more than a log that is not moved into the database has
 
 
