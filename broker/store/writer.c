@@ -15,6 +15,7 @@ enum {
     MAINTAIN_BUDGET = 256,
     /* Bodies and results that one transaction reads before questions are put off. */
     READ_BYTES = 16 << 20,
+    FEW_REQUESTS = 32,
 };
 
 struct writer {
@@ -250,8 +251,18 @@ static bool has_work(const writer_t *self)
     return self->queued.first || (self->tidy && !self->failed);
 }
 
-/*  Where more is to be written, the other thread waits for the disk; else this one does, and a lone task is
-    not handed over once more. */
+/*  This thread may wait for the disk itself: nothing is to be written, and after so little nothing needs to
+    come soon. */
+static bool may_sync(const writer_t *self)
+{
+    size_t requests = 0;
+    for (const batch_t *batch = self->written.first; batch; batch = batch->next)
+        requests += batch->count;
+    return self->queued.first == NULL && !self->syncing && requests <= FEW_REQUESTS;
+}
+
+/*  The other thread waits for the disk while this one writes; but a lone task is not handed over once
+    more. */
 static void *run_writer(void *arg)
 {
     writer_t *self = arg;
@@ -266,10 +277,10 @@ static void *run_writer(void *arg)
         write_batches(self, batches);
         pthread_mutex_lock(&self->mutex);
         batch_list_add(&self->written, batches);
-        if (self->queued.first || self->syncing)
-            pthread_cond_signal(&self->to_sync);
-        else
+        if (may_sync(self))
             sync_written(self);
+        else
+            pthread_cond_signal(&self->to_sync);
     }
     self->written_all = true;
     pthread_cond_signal(&self->to_sync);
