@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60
 PUBLIC = ("client", "error", "task", "worker")
 # What it is made with; not what only the programs need.
-LIBRARIES = {"libzmq", "libcjson", "libsodium", "libc", "libm"}
+LIBRARIES = {"libzmq", "libcjson", "libsodium", "libc", "libm", "ld-linux-x86-64"}
 SANITIZER_LIBRARIES = {"libasan", "libubsan", "libtsan"}
 
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
