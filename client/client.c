@@ -29,6 +29,7 @@ enum {
     RECONNECT_MAX_MS = 2000,
     PROBLEM_SIZE = 256,
     TURN_FRAMES = 64, /* frames received before events are looked at */
+    GOODBYE_LINGER_MS = 500,
 };
 
 /*  What ended a wait. */
@@ -241,11 +242,24 @@ reeve_client_t *reeve_client_new(const reeve_client_options_t *options)
     return self;
 }
 
+/*  To a broker that is connected: then the broker need not remember this client. */
+static void say_goodbye(reeve_client_t *self)
+{
+    if (self->socket == NULL)
+        return;
+    wire_message_t message = {.command = WIRE_GOODBYE};
+    wire_reset(&self->body);
+    wire_encode(&self->body, &message);
+    if (zmq_send(self->socket, self->body.data, self->body.size, ZMQ_DONTWAIT) >= 0)
+        set_option(self->socket, ZMQ_LINGER, GOODBYE_LINGER_MS);
+}
+
 void reeve_client_destroy(reeve_client_t **self_p)
 {
     reeve_client_t *self = *self_p;
     if (self == NULL)
         return;
+    say_goodbye(self);
     close_socket(self);
     if (self->context != NULL)
         TEMP_FAILURE_RETRY(zmq_ctx_term(self->context));

@@ -81,7 +81,8 @@ typedef struct reeve_client_options {
 /*  A new handle; connects in the background. NULL with errno: EINVAL when the endpoint is not
     tcp://HOST:PORT or ipc://PATH; else why the system refused what the handle needs, such as EMFILE. */
 reeve_client_t *reeve_client_new(const reeve_client_options_t *options);
-/*  Closes; what is unconfirmed stays unknown to the caller. */
+/*  Says goodbye to the broker and closes; what is unconfirmed stays unknown to the caller. Takes up to half a
+    second where the broker does not read. */
 void reeve_client_destroy(reeve_client_t **self);
 
 /*  The endpoint that it connects to. Any thread; lives as long as the handle. */

@@ -193,6 +193,13 @@ class Broker(MetricsTest):
             lambda: fetch(f"{url}/metrics").value("reeve_connections") == 0, "they are remembered"
         )
 
+    def test_a_client_that_has_ended_is_not_remembered(self):
+        broker, url = self.serving()
+        self.reeve(broker.tcp, "queues")
+        self.eventually(
+            lambda: fetch(f"{url}/metrics").value("reeve_connections") == 0, "it is remembered"
+        )
+
     def test_the_oldest_waiting_task_is_as_old_as_it_says(self):
         broker, url = self.serving()
         client = self.peer(broker)
