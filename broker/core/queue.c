@@ -15,8 +15,8 @@
 
 enum { WINDOW_LOW = LIMIT_WINDOW_TASKS / 2 };
 
-/*  What a queue may have in memory however much the others have. */
-enum { WINDOW_MIN_TASKS = 16, WINDOW_MIN_BYTES = 64 * 1024 };
+/*  What a queue may have in memory however much the others have, and whether it has workers or not. */
+enum { WINDOW_MIN_BYTES = 16 * 1024 };
 
 queue_t *queue_find(const core_t *core, slice_t name)
 {
@@ -104,6 +104,23 @@ int64_t queue_oldest_ms(const queue_t *queue)
     return queue->waiting ? queue->oldest_ms : 0;
 }
 
+static size_t beyond_least(size_t bytes)
+{
+    return bytes > WINDOW_MIN_BYTES ? bytes - WINDOW_MIN_BYTES : 0;
+}
+
+static void set_bytes(core_t *core, window_t *window, size_t bytes)
+{
+    core->window_bytes -= beyond_least(window->bytes);
+    core->window_bytes += beyond_least(bytes);
+    window->bytes = bytes;
+}
+
+static size_t memory_of(const task_t *task)
+{
+    return sizeof *task + record_memory(task->record);
+}
+
 static void window_insert(core_t *core, task_t *task)
 {
     window_t *window = &task->queue->window;
@@ -119,8 +136,7 @@ static void window_insert(core_t *core, task_t *task)
     }
     task->in_window = true;
     window->count++;
-    window->bytes += task->record->spec.body.size;
-    core->window_bytes += task->record->spec.body.size;
+    set_bytes(core, window, window->bytes + memory_of(task));
 }
 
 void queue_leave(core_t *core, task_t *task)
@@ -129,16 +145,15 @@ void queue_leave(core_t *core, task_t *task)
     DL_DELETE(window->lists[task->record->spec.priority], task);
     task->in_window = false;
     window->count--;
-    window->bytes -= task->record->spec.body.size;
-    core->window_bytes -= task->record->spec.body.size;
+    set_bytes(core, window, window->bytes - memory_of(task));
 }
 
-static bool has_room(const core_t *core, const window_t *window)
+static bool has_room(const core_t *core, const queue_t *queue)
 {
-    return window->count == 0 ||
-           (window->count < WINDOW_MIN_TASKS && window->bytes < WINDOW_MIN_BYTES) ||
-           (window->count < LIMIT_WINDOW_TASKS && window->bytes < LIMIT_WINDOW_BYTES &&
-            core->window_bytes < LIMIT_WINDOWS_BYTES);
+    const window_t *window = &queue->window;
+    return window->count == 0 || window->bytes < WINDOW_MIN_BYTES ||
+           (queue->workers > 0 && window->count < LIMIT_WINDOW_TASKS &&
+            window->bytes < LIMIT_WINDOW_BYTES && core->window_bytes < LIMIT_WINDOWS_BYTES);
 }
 
 /*  Leaves a waiting task to the store. */
@@ -161,7 +176,7 @@ void queue_enter(core_t *core, task_t *task)
         queue_ask(core, queue);
         return;
     }
-    if (has_room(core, window)) {
+    if (has_room(core, queue)) {
         window_insert(core, task);
         dispatch_mark(core, queue);
         return;
@@ -183,7 +198,7 @@ void queue_ask(core_t *core, queue_t *queue)
 {
     window_t *window = &queue->window;
     if (window->loading || window->horizon == UINT64_MAX || queue->workers == 0 ||
-        window->count >= WINDOW_LOW || !has_room(core, window))
+        window->count >= WINDOW_LOW || !has_room(core, queue))
         return;
     window->loading = true;
     window->load_after = window->horizon;

@@ -13,11 +13,15 @@ static void take(slice_t *part, uint8_t **at)
     *at += part->size;
 }
 
+static size_t memory_for(const task_spec_t *spec)
+{
+    return sizeof(record_t) + spec->id.size + spec->queue.size + spec->task_name.size +
+           spec->origin.size + spec->reply_to.size + spec->body.size;
+}
+
 record_t *record_new(const task_spec_t *spec, uint64_t seq, uint32_t queue_id)
 {
-    size_t size = spec->id.size + spec->queue.size + spec->task_name.size + spec->origin.size +
-                  spec->reply_to.size + spec->body.size;
-    record_t *record = mem_alloc(sizeof *record + size);
+    record_t *record = mem_alloc(memory_for(spec));
     record->refs = 1;
     record->queue_id = queue_id;
     record->seq = seq;
@@ -46,6 +50,11 @@ void record_unref(record_t **record)
     if (*record && --(*record)->refs == 0)
         free(*record);
     *record = NULL;
+}
+
+size_t record_memory(const record_t *record)
+{
+    return memory_for(&record->spec);
 }
 
 int64_t record_waits_since_ms(const record_t *record)

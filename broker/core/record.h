@@ -38,6 +38,8 @@ typedef struct record {
 record_t *record_new(const task_spec_t *spec, uint64_t seq, uint32_t queue_id);
 record_t *record_ref(record_t *record);
 void record_unref(record_t **record);
+/*  What it takes in memory, in bytes. */
+size_t record_memory(const record_t *record);
 /*  Since when the task waits to run: from its creation, or from when it was due. */
 int64_t record_waits_since_ms(const record_t *record);
 bool record_has_expired(const record_t *record, int64_t wall_ms);

@@ -74,7 +74,7 @@ static task_t *admit(core_t *core, record_t *record, peer_t peer, uint64_t corr,
 
 static size_t weight(const ticket_t *ticket)
 {
-    return sizeof *ticket + sizeof *ticket->record + ticket->record->spec.body.size;
+    return sizeof *ticket + record_memory(ticket->record);
 }
 
 /*  One submission of an id at a time: while the store is asked whether it exists, later ones of the

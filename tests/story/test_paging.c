@@ -12,7 +12,7 @@
 #include "common/mem.h"
 #include "tests/story/world.h"
 
-enum { BACKLOG = 3 * LIMIT_WINDOW_TASKS };
+enum { BACKLOG = 2 * LIMIT_WINDOW_TASKS };
 
 static void submit_many(world_t *w, const char *prefix, int count, world_task_t task)
 {
@@ -264,9 +264,9 @@ static void large_bodies_fill_the_window_before_many_tasks_do(void **state)
     memset(body, 'x', BODY);
     world_t *w = world_new();
     w->quiet = true;
+    world_ready(w, "worker", "q", 1);
     submit_many(w, "t", TASKS, (world_task_t){.body = body});
     assert_in_range(in_memory(w), 16, LIMIT_WINDOW_BYTES / BODY + 1);
-    world_ready(w, "worker", "q", 1);
     assert_int_equal(work_off(w), TASKS);
     world_destroy(&w);
     free(body);
@@ -275,21 +275,37 @@ static void large_bodies_fill_the_window_before_many_tasks_do(void **state)
 static void all_windows_together_are_bounded_and_none_starves(void **state)
 {
     (void)state;
-    enum { BODY = 128 << 10, QUEUES = 12, TASKS = 32 };
-    char *body = mem_zalloc(BODY + 1);
-    memset(body, 'x', BODY);
-    world_t *w = world_new();
-    w->quiet = true;
-    for (int i = 0; i < QUEUES; i++) {
-        char name[3] = {'q', (char)('a' + i)};
-        submit_many(w, name, TASKS, (world_task_t){.queue = name, .body = body});
+    enum { SIZE = 128 << 10, QUEUES = 12, TASKS = 32 };
+    char *text = mem_zalloc(SIZE + 1);
+    memset(text, 'x', SIZE);
+    const world_task_t large[] = {{.body = text}, {.origin = text}}; /* all of a task counts */
+    for (int kind = 0; kind < 2; kind++) {
+        world_t *w = world_new();
+        w->quiet = true;
+        world_ready(w, "worker", "qa qb qc qd qe qf qg qh qi qj qk ql", 3);
+        for (int i = 0; i < QUEUES; i++) {
+            char name[3] = {'q', (char)('a' + i)};
+            world_task_t task = large[kind];
+            task.queue = name;
+            submit_many(w, name, TASKS, task);
+        }
+        assert_in_range(in_memory(w) * SIZE, 0, LIMIT_WINDOWS_BYTES + QUEUES * SIZE);
+        assert_in_range(in_memory(w), QUEUES, QUEUES * TASKS - 1);
+        assert_int_equal(work_off(w), QUEUES * TASKS);
+        world_destroy(&w);
     }
-    assert_in_range(in_memory(w) * BODY, 0, LIMIT_WINDOWS_BYTES + QUEUES * BODY);
-    assert_in_range(in_memory(w), QUEUES, QUEUES * TASKS - 1);
-    world_ready(w, "worker", "qa qb qc qd qe qf qg qh qi qj qk ql", 3);
-    assert_int_equal(work_off(w), QUEUES * TASKS);
+    free(text);
+}
+
+static void what_no_worker_takes_waits_on_disk(void **state)
+{
+    (void)state;
+    world_t *w = world_with_backlog(1000);
+    assert_in_range(in_memory(w), 1, 100);
+    world_ready(w, "worker", "q", 1);
+    assert_in_range(in_memory(w), 500, 1000);
+    assert_int_equal(work_off(w), 1000);
     world_destroy(&w);
-    free(body);
 }
 
 int main(void)
@@ -309,6 +325,7 @@ int main(void)
         cmocka_unit_test(expiry_of_tasks_in_a_page_that_is_being_read),
         cmocka_unit_test(large_bodies_fill_the_window_before_many_tasks_do),
         cmocka_unit_test(all_windows_together_are_bounded_and_none_starves),
+        cmocka_unit_test(what_no_worker_takes_waits_on_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
