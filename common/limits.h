@@ -36,10 +36,10 @@
 
 /*  What the broker holds. */
 #define LIMIT_QUEUES            100000 /* queues known, for good; the key has room for 131,071 */
-#define LIMIT_WINDOW_TASKS      1024   /* waiting tasks of one queue kept in memory */
+#define LIMIT_WINDOW_TASKS      2048   /* waiting tasks of one queue kept in memory */
 #define LIMIT_WINDOW_BYTES      (4u << 20)
 #define LIMIT_WINDOWS_BYTES     (32u << 20) /* the same for all queues together */
-#define LIMIT_PAGE_TASKS        512         /* waiting or due tasks read at a time */
+#define LIMIT_PAGE_TASKS        1024        /* waiting or due tasks read at a time */
 #define LIMIT_AHEAD_TASKS       4096        /* leased to one worker before it has room for them */
 #define LIMIT_UNCOMMITTED       100000      /* the writer may be behind before input waits */
 #define LIMIT_UNCOMMITTED_BYTES (64u << 20) /* the same in bodies, results */

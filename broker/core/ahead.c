@@ -135,7 +135,7 @@ void ahead_take_back_all(core_t *core, worker_t *worker)
     and as much again, so that a worker that could be faster becomes so. */
 void ahead_measure(core_t *core, worker_t *worker, int64_t elapsed_ms)
 {
-    enum { COMMITS = 3 };
+    enum { COMMITS = 6 };
     int64_t wanted = 0;
     if (elapsed_ms > 0 && !core->draining) {
         int64_t elapsed_us = elapsed_ms * 1000;

@@ -22,7 +22,7 @@ static void settle_eight(world_t *w, char name)
 }
 
 /*  With the worker named "fast". Commits take long, and it has settled w1 … w8 while they were measured: so
-    it is leased tasks ahead, eight in a quarter of a second by three commits. */
+    it is leased tasks ahead, eight in a quarter of a second by six commits. */
 static world_t *world_with_a_fast(world_worker_t worker, int64_t commit_us)
 {
     world_t *w = world_new();
@@ -38,7 +38,7 @@ static world_t *world_with_a_fast(world_worker_t worker, int64_t commit_us)
 
 static world_t *world_with_a_fast_worker(void)
 {
-    return world_with_a_fast((world_worker_t){0}, 20000);
+    return world_with_a_fast((world_worker_t){0}, 10000);
 }
 
 /*  It holds a, and is leased b. */
@@ -70,7 +70,7 @@ static void the_next_task_is_sent_without_a_commit_between(void **state)
 static void what_was_ahead_is_replaced_as_it_leaves(void **state)
 {
     (void)state;
-    world_t *w = world_with_a_fast((world_worker_t){0}, 10000); /* one ahead */
+    world_t *w = world_with_a_fast((world_worker_t){0}, 5000); /* one ahead */
     world_submit(w, "client", (world_task_t){.id = "a"});
     world_submit(w, "client", (world_task_t){.id = "b"});
     world_submit(w, "client", (world_task_t){.id = "c"});
@@ -197,7 +197,7 @@ static void a_majordomo_worker_stays_when_a_task_ahead_is_cancelled(void **state
 static void a_majordomo_worker_that_times_out_loses_what_is_ahead_as_well(void **state)
 {
     (void)state;
-    world_t *w = world_with_a_fast((world_worker_t){.kind = PEER_MDP02}, 20000);
+    world_t *w = world_with_a_fast((world_worker_t){.kind = PEER_MDP02}, 10000);
     settle_eight(w, 'v'); /* it is still fast when it is found to be late */
     world_submit(w, "client", (world_task_t){.id = "a", .timeout_ms = 100});
     world_submit(w, "client", (world_task_t){.id = "b"});
@@ -256,7 +256,7 @@ static void a_draining_broker_takes_back_what_is_ahead(void **state)
 static void a_draining_broker_gives_nothing_out_that_a_commit_made_room_for(void **state)
 {
     (void)state;
-    world_t *w = world_with_a_fast((world_worker_t){0}, 10000); /* one ahead */
+    world_t *w = world_with_a_fast((world_worker_t){0}, 5000); /* one ahead */
     world_submit(w, "client", (world_task_t){.id = "a"});
     w->held = true;
     world_submit(w, "client", (world_task_t){.id = "b"});
