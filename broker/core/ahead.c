@@ -131,8 +131,8 @@ void ahead_take_back_all(core_t *core, worker_t *worker)
     forget_hunger(core, worker);
 }
 
-/*  A change is durable after the commit that is under way and its own one: what is settled meanwhile,
-    and as much again, so that a worker that could be faster becomes so. */
+/*  A change is durable after its turn, the commit that is under way and its own one, some three of them:
+    what is settled meanwhile, and as much again, so that a worker that could be faster becomes so. */
 void ahead_measure(core_t *core, worker_t *worker, int64_t elapsed_ms)
 {
     enum { COMMITS = 6 };
