@@ -118,17 +118,25 @@ class Server:
     def executable(cls):
         return cls.name.partition("-")[0] + cls.suffix
 
+    def of_each_process(self, name):
+        """The server's /proc file of that name, and those of its children that have not ended meanwhile."""
+        for pid in tree(self.process.pid):
+            try:
+                yield Path(f"/proc/{pid}/{name}").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                if pid == self.process.pid:
+                    raise
+
     def cpu_s(self):
         ticks = 0
-        for pid in tree(self.process.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        for stat in self.of_each_process("stat"):
+            fields = stat.rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15]))  # its own and its reaped children's
         return ticks * TICK_S
 
     def memory_mib(self, what="VmRSS"):
         kib = 0
-        for pid in tree(self.process.pid):
-            status = Path(f"/proc/{pid}/status").read_text()
+        for status in self.of_each_process("status"):
             found = re.search(rf"{what}:\s+(\d+)", status)
             kib += int(found.group(1)) if found else 0
         return kib / 1024
