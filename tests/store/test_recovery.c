@@ -310,7 +310,7 @@ static void a_start_scans_no_table_that_grows_with_tasks(void **state)
     }
     assert_int_equal(sqlite3_auto_extension((void (*)(void))watch_scans), SQLITE_OK);
     world_reopen(world);
-    sqlite3_reset_auto_extension();
+    sqlite3_cancel_auto_extension((void (*)(void))watch_scans);
     assert_in_range(statements, FEW, TASKS);
     assert_in_range(scanned_rows, 0, FEW);
 }
