@@ -40,14 +40,15 @@ typedef struct options {
     const char *broker; /* NULL: as libreeve has it */
     int64_t connect_timeout_ms;
     load_mode_t mode;
-    int64_t tasks, outstanding, size, batch, producers, consumers, prefetch;
+    int64_t tasks, outstanding, size, batch, producers, consumers, prefetch, queues;
     int64_t rate; /* of all producers together; 0: as fast as the window allows */
     bool random_ids, json;
 } options_t;
 
 typedef struct load {
     options_t options;
-    char queue[64]; /* of this run alone, so that what others left does not count */
+    /* Of this run alone, so that what others left does not count; NULL after the last. */
+    const char *queues[LIMIT_WORKER_QUEUES + 1];
     char *kwargs;
     atomic_llong taken;          /* deliveries, those of a repeated attempt left out */
     pthread_barrier_t announced; /* the consumers and main */
@@ -121,7 +122,7 @@ static void submit(producer_t *self, int64_t due_us)
     bool random_ids = self->load->options.random_ids;
     char id[37];
     reeve_task_t task = {.id = random_ids ? id : NULL,
-                         .queue = self->load->queue,
+                         .queue = self->load->queues[self->submitted % self->load->options.queues],
                          .task_name = "load",
                          .kwargs_json = self->kwargs};
     reeve_error_t error;
@@ -230,9 +231,10 @@ static void *produce(void *arg)
 static void announce(consumer_t *self)
 {
     const options_t *options = &self->load->options;
-    const char *queues[] = {self->load->queue, NULL};
-    self->worker = reeve_worker_new(&(reeve_worker_options_t){
-        .broker = options->broker, .queues = queues, .prefetch = (uint32_t)options->prefetch});
+    self->worker =
+        reeve_worker_new(&(reeve_worker_options_t){.broker = options->broker,
+                                                   .queues = self->load->queues,
+                                                   .prefetch = (uint32_t)options->prefetch});
     if (self->worker == NULL)
         die(EX_USAGE, "--broker: not an endpoint");
 }
@@ -435,11 +437,12 @@ static void print_text(const options_t *options, const report_t *report)
 static void print_json(const options_t *options, const report_t *report)
 {
     printf("{\"mode\":\"%s\",\"tasks\":%lld,\"size\":%lld,\"ids\":\"%s\",\"outstanding\":%lld,"
-           "\"batch\":%lld,\"producers\":%lld,\"consumers\":%lld,\"prefetch\":%lld,",
+           "\"batch\":%lld,\"producers\":%lld,\"consumers\":%lld,\"prefetch\":%lld,"
+           "\"queues\":%lld,",
            mode_names[options->mode], (long long)options->tasks, (long long)options->size,
            options->random_ids ? "random" : "ordered", (long long)options->outstanding,
            (long long)options->batch, (long long)options->producers, (long long)options->consumers,
-           (long long)options->prefetch);
+           (long long)options->prefetch, (long long)options->queues);
     printf("\"rate\":%lld,\"seconds\":%.6f,\"tasks_per_s\":%.1f,\"enqueue_per_s\":%.1f,",
            (long long)options->rate, (double)report->total_us / 1e6,
            rate(options->tasks, report->total_us), rate(options->tasks, report->enqueue_us));
@@ -468,6 +471,8 @@ static const char help[] =
     "  --producers N         default 1\n"
     "  --consumers N         default 1\n"
     "  --prefetch N          unsettled tasks of a consumer (default 100)\n"
+    "  --queues N            so many queues get the tasks in turn, and each consumer serves all\n"
+    "                        of them (default 1)\n"
     "  --rate N              submit N tasks/s whatever the broker does, and print how long each\n"
     "                        took from when it was due to the worker; --size at least 31\n"
     "  --ids ordered|random  UUIDv7 made by libreeve (default), or UUIDv4\n"
@@ -486,6 +491,7 @@ enum {
     FLAG_PRODUCERS,
     FLAG_CONSUMERS,
     FLAG_PREFETCH,
+    FLAG_QUEUES,
     FLAG_RATE,
     FLAG_IDS,
     FLAG_JSON,
@@ -504,6 +510,7 @@ static const struct option flags[] = {
     {"producers", required_argument, NULL, FLAG_PRODUCERS},
     {"consumers", required_argument, NULL, FLAG_CONSUMERS},
     {"prefetch", required_argument, NULL, FLAG_PREFETCH},
+    {"queues", required_argument, NULL, FLAG_QUEUES},
     {"rate", required_argument, NULL, FLAG_RATE},
     {"ids", required_argument, NULL, FLAG_IDS},
     {"json", no_argument, NULL, FLAG_JSON},
@@ -569,6 +576,9 @@ static void take_flag(options_t *options, int flag)
     case FLAG_PREFETCH:
         set_number("prefetch", 1, LIMIT_PREFETCH, &options->prefetch);
         break;
+    case FLAG_QUEUES:
+        set_number("queues", 1, LIMIT_WORKER_QUEUES, &options->queues);
+        break;
     case FLAG_RATE:
         set_number("rate", 1, 1000000, &options->rate);
         break;
@@ -599,6 +609,16 @@ static char *make_kwargs(size_t size)
     return kwargs;
 }
 
+static void name_queues(load_t *load)
+{
+    static char names[LIMIT_WORKER_QUEUES][64];
+    long long now_ms = clock_wall_ms();
+    for (int64_t i = 0; i < load->options.queues; i++) {
+        snprintf(names[i], sizeof names[i], "load-%lld-%d-%d", now_ms, (int)getpid(), (int)i + 1);
+        load->queues[i] = names[i];
+    }
+}
+
 int main(int argc, char **argv)
 {
     static load_t load = {.options = {.connect_timeout_ms = 30000,
@@ -608,7 +628,8 @@ int main(int argc, char **argv)
                                       .batch = 256,
                                       .producers = 1,
                                       .consumers = 1,
-                                      .prefetch = 100}};
+                                      .prefetch = 100,
+                                      .queues = 1}};
     static report_t report;
     int flag;
     while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1)
@@ -617,8 +638,7 @@ int main(int argc, char **argv)
         die(EX_USAGE, "\"%s\" is not an option", argv[optind]);
     if (load.options.rate > 0 && load.options.size < 31)
         die(EX_USAGE, "--rate needs tasks of 31 bytes at least");
-    snprintf(load.queue, sizeof load.queue, "load-%lld-%d", (long long)clock_wall_ms(),
-             (int)getpid());
+    name_queues(&load);
     load.kwargs = make_kwargs((size_t)load.options.size);
     run(&load, &report);
     if (load.options.json)

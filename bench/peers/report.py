@@ -326,6 +326,7 @@ TABLES = [
     ("Commands", "spawn", spawn),
     ("Size of a task", "payload", rates("payload", "bytes")),
     ("Consumers", "consumers", rates("consumers", "consumers")),
+    ("Queues", "queues", rates("queues", "queues of one consumer")),
     ("Backlog", "backlog", backlog),
     ("One operation at a time", "micro", micro),
 ]
@@ -348,6 +349,7 @@ PLOTS = {
     "latency": "Latency by server",
     "payload": "Tasks per second by size",
     "consumers": "Tasks per second by consumers",
+    "queues": "Tasks per second by queues",
     "backlog": "Reeve as its backlog grows",
 }
 

@@ -89,7 +89,7 @@ _reeve() {
         operands=
         ;;
     bench)
-        options="--mode= --tasks= --outstanding= --batch= --size= --producers= --consumers= --prefetch= --rate= --ids="
+        options="--mode= --tasks= --outstanding= --batch= --size= --producers= --consumers= --prefetch= --queues= --rate= --ids="
         operands=
         ;;
     help) common= operands=$verbs ;;

@@ -28,6 +28,16 @@ class Bench(ProgramTest):
                 err = self.finish(bench, EX_UNAVAILABLE)[1]
                 self.assertIn("reeve bench: the broker cannot be reached\n", err)
 
+    def test_tasks_go_to_the_queues_in_turn(self):
+        broker = self.broker()
+        done = run(REEVE, "--broker", broker.ipc, "bench", "--mode", "enqueue", "--tasks", 10,
+                   "--queues", 4)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        rows = self.reeve_json(broker.ipc, "queues")
+        self.assertEqual(sorted(row["waiting"] for row in rows), [2, 2, 3, 3])
+        done = run(REEVE, "--broker", broker.ipc, "bench", "--tasks", 1000, "--queues", 256)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
 
 if __name__ == "__main__":
     harness.main()
