@@ -91,10 +91,25 @@ static bool is_result_of(const char *result, const task_t *task, uint32_t number
     return strcmp(expected, result) == 0;
 }
 
+/*  Whose end is told as that of the attempt: its own. But reeve-worker does not run again what it has done:
+    then it is an earlier one's, which succeeded. */
+static const attempt_t *told_of(const task_t *task, uint32_t number)
+{
+    const attempt_t *attempt = story_attempt(task, number);
+    if (attempt || strcmp(task->plan.queue, QUEUE_COMMAND) != 0)
+        return attempt;
+    for (size_t i = 0; i < task->attempt_count; i++)
+        if (task->attempts[i].number < number && task->attempts[i].verdict == REEVE_SUCCESS)
+            attempt = &task->attempts[i];
+    return attempt;
+}
+
 static bool has_true_result(const found_t *found)
 {
-    return found->state != REEVE_STATE_SUCCESS ||
-           is_result_of(found->result, found->task, found->attempts);
+    if (found->state != REEVE_STATE_SUCCESS)
+        return true;
+    const attempt_t *attempt = told_of(found->task, found->attempts);
+    return attempt && is_result_of(found->result, found->task, attempt->number);
 }
 
 static bool was_given_once(const found_t *found)
@@ -145,7 +160,7 @@ static bool has_true_history(const found_t *found)
     {
         for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
             const attempt_t *attempt =
-                story_attempt(found->task, (uint32_t)output_number(entry, "attempt"));
+                told_of(found->task, (uint32_t)output_number(entry, "attempt"));
             if (strcmp(output_string(entry, "outcome"), told[i].name) == 0 &&
                 (attempt == NULL || attempt->verdict != told[i].verdict))
                 return false;
