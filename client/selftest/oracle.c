@@ -158,9 +158,8 @@ static bool has_true_history(const found_t *found)
     const cJSON *entry;
     cJSON_ArrayForEach(entry, found->history)
     {
+        const attempt_t *attempt = told_of(found->task, (uint32_t)output_number(entry, "attempt"));
         for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
-            const attempt_t *attempt =
-                told_of(found->task, (uint32_t)output_number(entry, "attempt"));
             if (strcmp(output_string(entry, "outcome"), told[i].name) == 0 &&
                 (attempt == NULL || attempt->verdict != told[i].verdict))
                 return false;
