@@ -157,12 +157,15 @@ static const char *excerpt(slice_t literal, char out[EXCERPT_SIZE])
     return out;
 }
 
-static bool read_string(reading_t *reading, const rule_t *rule, slice_t value, const char **out)
+/*  NULL when it is not a string, or has a NUL character; the problem is told then. */
+static const char *read_string(reading_t *reading, const rule_t *rule, slice_t value)
 {
+    const char *text = NULL;
     if (value.data[0] != '"')
-        return fail(reading, "%s: must be a string", rule->name);
-    *out = decode(&reading->out->tree, value);
-    return *out || fail(reading, "%s: has a NUL character", rule->name);
+        fail(reading, "%s: must be a string", rule->name);
+    else if ((text = decode(&reading->out->tree, value)) == NULL)
+        fail(reading, "%s: has a NUL character", rule->name);
+    return text;
 }
 
 static bool check_name(reading_t *reading, const rule_t *rule, slice_t name)
@@ -182,8 +185,8 @@ static bool check_name(reading_t *reading, const rule_t *rule, slice_t name)
 
 static bool read_name(reading_t *reading, const rule_t *rule, slice_t value, slice_t *field)
 {
-    const char *text;
-    if (!read_string(reading, rule, value, &text))
+    const char *text = read_string(reading, rule, value);
+    if (text == NULL)
         return false;
     *field = slice_str(text);
     /* Documents that Reeve shows have an empty origin where none was given. */
@@ -225,14 +228,14 @@ static bool seconds_to_ms(slice_t value, int64_t *ms)
 static bool read_duration(reading_t *reading, const rule_t *rule, slice_t value, uint64_t *field)
 {
     char shown[EXCERPT_SIZE];
-    const char *text;
+    const char *text = NULL;
     int64_t ms;
     bool string = value.data[0] == '"';
     bool number = value.data[0] == '-' || (value.data[0] >= '0' && value.data[0] <= '9');
     if (!string && !number)
         return fail(reading, "%s: must be a duration such as \"10s\" or a number of seconds",
                     rule->name);
-    if (string && !read_string(reading, rule, value, &text))
+    if (string && (text = read_string(reading, rule, value)) == NULL)
         return false;
     if (!(string ? parse_duration_ms(text, &ms) : seconds_to_ms(value, &ms)))
         return fail(reading,
@@ -246,9 +249,9 @@ static bool read_duration(reading_t *reading, const rule_t *rule, slice_t value,
 static bool read_time(reading_t *reading, const rule_t *rule, slice_t value, uint64_t *field)
 {
     char shown[EXCERPT_SIZE];
-    const char *text;
+    const char *text = read_string(reading, rule, value);
     int64_t ms;
-    if (!read_string(reading, rule, value, &text))
+    if (text == NULL)
         return false;
     if (!parse_rfc3339_ms(text, &ms))
         return fail(reading, "%s: %s is not a time such as \"2026-05-20T10:30:00Z\"", rule->name,
