@@ -21,7 +21,9 @@ static void draw_queues(plan_t *self, dice_t *dice)
         queue->max_deaths = (unsigned)dice_between(dice, 1, 5);
         queue->backoff_ms = dice_between(dice, 0, 3000);
         queue->backoff_max_ms = dice_between(dice, queue->backoff_ms, 10000);
-        queue->timeout_ms = dice_chance(dice, 400) ? dice_between(dice, 1000, 15000) : 0;
+        if (dice_chance(dice, 400)) /* some end between two measures of how fast a worker is */
+            queue->timeout_ms = dice_chance(dice, 250) ? dice_between(dice, 50, 1000)
+                                                       : dice_between(dice, 1000, 15000);
         queue->retention_ms = dice_chance(dice, 500) ? dice_between(dice, 100, 20000) : 3600 * 1000;
         queue->max_length = dice_chance(dice, 250) ? (unsigned)dice_between(dice, 2, 15) : 0;
         queue->max_bytes = dice_chance(dice, 200) ? (unsigned)dice_between(dice, 60, 600) : 0;
@@ -38,7 +40,7 @@ static void draw_peers(plan_t *self, dice_t *dice, bool calm)
     self->mdp_workers = (unsigned)dice_between(dice, 0, 3) * dice_chance(dice, 500);
     self->tasks = (unsigned)dice_between(dice, 1, large ? 120 : 25);
     self->think_ms = dice_between(dice, 1, large ? 300 : 4000);
-    self->work_max_ms = dice_between(dice, 5, 6000);
+    self->work_max_ms = dice_between(dice, 5, dice_chance(dice, 300) ? 50 : 6000);
 
     self->waits = (unsigned)dice_between(dice, 0, 1000);
     self->repeats = maybe(dice, calm, 10, 400);
