@@ -160,10 +160,12 @@ static const char *excerpt(slice_t literal, char out[EXCERPT_SIZE])
 /*  NULL when it is not a string, or has a NUL character; the problem is told then. */
 static const char *read_string(reading_t *reading, const rule_t *rule, slice_t value)
 {
-    const char *text = NULL;
-    if (value.data[0] != '"')
+    if (value.data[0] != '"') {
         fail(reading, "%s: must be a string", rule->name);
-    else if ((text = decode(&reading->out->tree, value)) == NULL)
+        return NULL;
+    }
+    const char *text = decode(&reading->out->tree, value);
+    if (text == NULL)
         fail(reading, "%s: has a NUL character", rule->name);
     return text;
 }
