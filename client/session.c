@@ -625,8 +625,8 @@ static void tell_outcome(client_session_t *self, const waiter_t *waiter,
 
 static void on_outcome(client_session_t *self, const wire_message_t *message)
 {
-    /* An outcome proves that the task was stored, also if its CONFIRM was lost. */
-    confirm(self, message->corr, false, WIRE_DURABILITY_FSYNC);
+    /* An outcome proves that the task was taken, also if its CONFIRM was lost; not that it is on disk. */
+    confirm(self, message->corr, false, WIRE_DURABILITY_MEMORY);
     waiter_t *waiter = client_waiters_find(&self->waiters, message->corr);
     if (waiter == NULL)
         return; /* answered before */

@@ -45,7 +45,7 @@ typedef struct reeve_task {
 
 /*  What happened; slices of `event` live until the next call on the handle. */
 typedef enum reeve_event_kind {
-    REEVE_EVENT_CONFIRMED, /* durable; `duplicate` when the id was known with the same content */
+    REEVE_EVENT_CONFIRMED, /* stored, see `durability`; or the id was known, with this content */
     REEVE_EVENT_REFUSED,   /* error, error_text, retry_after_ms */
     REEVE_EVENT_OUTCOME,   /* the task ended; or a partial result when `partial` */
 } reeve_event_kind_t;
@@ -54,8 +54,8 @@ typedef struct reeve_event {
     reeve_event_kind_t kind;
     void *user;     /* what reeve_submit or reeve_wait was given */
     const char *id; /* the task */
-    bool duplicate;
-    int durability; /* 1 memory, 2 fsync, 3 replicated */
+    bool duplicate; /* the id was known: the task is not run anew */
+    int durability; /* at least: 1 memory, 2 fsync, 3 replicated */
     reeve_error_t error;
     const char *error_text;
     int64_t retry_after_ms;

@@ -437,7 +437,8 @@ static void an_outcome_whose_confirm_was_lost_confirms(void **state)
     submit_and_wait(scene, "a");
     hear_submit(scene, 1, 1, NULL);
     say(scene, &(wire_message_t){.command = WIRE_OUTCOME, .corr = 1, .state = REEVE_STATE_SUCCESS});
-    expect_event(scene, REEVE_EVENT_CONFIRMED);
+    reeve_event_t event = expect_event(scene, REEVE_EVENT_CONFIRMED);
+    assert_int_equal(event.durability, WIRE_DURABILITY_MEMORY);
     expect_event(scene, REEVE_EVENT_OUTCOME);
     say_confirm(scene, 1, 1, true);
     expect_no_event(scene);
