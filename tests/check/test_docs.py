@@ -32,11 +32,8 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 def documents():
     """Those of build/ are left out before it is entered: other tests make and remove folders there."""
-    for path in sorted(ROOT.iterdir()):
-        if path.is_dir() and not path.name.startswith((".", "build")):
-            yield from sorted(path.rglob("*.md"))
-        elif path.suffix == ".md":
-            yield path
+    tops = (top for top in ROOT.iterdir() if not top.name.startswith((".", "build")))
+    return sorted(path for top in tops for path in (top, *top.rglob("*")) if path.suffix == ".md")
 
 
 def anchors(text):
