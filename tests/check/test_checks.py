@@ -88,6 +88,8 @@ class Includes(Tree):
 
     def test_a_file_outside_the_layers_is_refused(self):
         self.assert_refused("misc/thing.c", "<stdio.h>")
+
+    def test_a_file_beside_the_folders_is_refused(self):
         self.assert_refused("thing.c", "<stdio.h>")
 
     def test_what_is_built_is_not_looked_at(self):
